@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "os/descriptor.h"
+
+namespace troupe::transport {
+
+// One end of a link: carries whole frames to and from one other process, in order, each at most once.
+//
+// The contract that ring, pipe and loopback all keep (tests/transport runs one suite on each):
+//
+//  * Sending: claim space, fill it, commit, and flush once a batch. A frame that was committed when its sender dies may or
+//    may not arrive, but never in part.
+//  * Receiving: peek, use, release. What peek() shows may lie in memory that the peer can still write: copy before parsing.
+//  * A frame of any size up to frame_size_max goes through. One too large for the shared memory goes in pieces: claim() answers
+//    "full" until the peer has taken them all, and flush() says whether pieces are left.
+//  * A dead peer: what it committed can still be received; then closed() is true. Sending to it goes nowhere, without an error.
+//  * A peer that breaks the rules: peek() throws ProtocolError, now and ever after; nothing else of it is believed.
+//  * Nothing here blocks. To sleep: arm(), and only if it says true wait until descriptor() is readable, then disarm().
+//
+// Threads: confined to one thread at a time.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // Room for a frame of `size` bytes, 8-byte aligned and zeroed, or null while the link is full; a second claim before commit()
+  // replaces the first. Throws std::length_error for a size over frame_size_max().
+  [[nodiscard]] virtual std::byte* claim(std::size_t size) = 0;
+  // Sends the first `size` bytes of what was claimed; they become visible to the peer now or at flush().
+  virtual void commit(std::size_t size) = 0;
+  // Descriptors that go along with the next frame committed; at most kDescriptorsMax of them.
+  virtual void attach(std::vector<os::Descriptor> descriptors) = 0;
+  // Makes all that was committed visible and wakes the peer if it sleeps. False while some of it has to wait for room: call again.
+  virtual bool flush() = 0;
+
+  // The oldest frame not yet released, 8-byte aligned, or nothing.
+  [[nodiscard]] virtual std::optional<std::span<const std::byte>> peek() = 0;
+  // Done with the frame that peek() showed.
+  virtual void release() = 0;
+  // The descriptors that came with the frame that peek() showed.
+  [[nodiscard]] virtual std::vector<os::Descriptor> take_descriptors() = 0;
+  // The peer is gone and everything it sent was received.
+  [[nodiscard]] virtual bool closed() = 0;
+
+  // Readable, edge-triggered, when there may be something to do: a frame, room after claim() said full, or the end.
+  [[nodiscard]] virtual int descriptor() const = 0;
+  // Tells the peer that we are going to sleep on descriptor(). False if there is something to do already: then do not sleep.
+  [[nodiscard]] virtual bool arm() = 0;
+  // We are awake: the peer may spare the wake-up call.
+  virtual void disarm() = 0;
+  // The peer ran on another CPU when it last told, so that it may answer while we spin.
+  [[nodiscard]] virtual bool peer_on_other_cpu() const = 0;
+
+  [[nodiscard]] virtual std::size_t frame_size_max() const = 0;
+
+  static constexpr std::size_t kDescriptorsMax = 16;
+};
+
+}  // namespace troupe::transport
