@@ -1,0 +1,100 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <troupe/death.h>
+#include <troupe/duration.h>
+
+#include "os/descriptor.h"
+#include "process/entry.h"
+#include "process/id.h"
+#include "process/root.h"
+#include "transport/link.h"
+
+namespace troupe::process {
+
+// Where an actor is. Root only hands it on.
+struct ActorPlace {
+  ProcessId process = kNoProcess;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+};
+
+// What a process hears from root besides the ends of its children; called on the thread that pumps, from within pump().
+class ClientEvents {
+ public:
+  virtual ~ClientEvents() = default;
+  // `from` made a link to us: the descriptors for transport::join_link().
+  virtual void offered(ProcessId from, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) = 0;
+  // A process that we have a link with, or tried to connect to, is gone.
+  virtual void down(ProcessId process, const Death& death) = 0;
+  // The answers to look_up().
+  virtual void found(std::uint64_t question, const ActorPlace& place, const transport::LinkOptions& options) = 0;
+  virtual void not_found(std::uint64_t question, const Death& why) = 0;
+};
+
+// The connection of a process to root, made before it was forked. A start is one packet there, its end one packet back.
+//
+//     ProcessId worker = client.start({.entry = &work, .name = "Process-1"});
+//     if (const auto death = client.join(worker, std::chrono::seconds(5))) std::cout << death->describe();
+//
+// When root is gone, so is this process: the kernel sees to it. A fork of this process made by the user must not use it: every
+// call then throws std::logic_error.
+//
+// Threads: any, any time, also several at once; whoever waits reads for all. pump() and descriptor() belong to one thread, the node's.
+class Client {
+ public:
+  // `socket`: our end; `self` and `serial`: what root calls us and what numbers we may give; `name`: ours.
+  Client(os::Descriptor socket, const Modules& modules, ProcessId self, Serial serial, std::string name);
+  ~Client();
+  Client(const Client&) = delete;
+
+  [[nodiscard]] ProcessId self() const { return self_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+  // Starts a process. Its number is known at once; whether it could be started is told by its Death.
+  // Throws std::invalid_argument for an entry that other processes do not have.
+  ProcessId start(const ChildSpec& spec);
+  // Waits until the process has ended: its Death, or nothing when `timeout` has passed. Throws std::invalid_argument if this
+  // process did not start it, or has forgotten it.
+  std::optional<Death> join(ProcessId child, Duration timeout = kForever);
+  // Waits for all that were started and are not forgotten.
+  void join_all();
+  // As join() with no time-out, and not waiting.
+  std::optional<Death> death(ProcessId child);
+  // Drops the record of a process; one that still runs goes on.
+  void forget(ProcessId child);
+  // Its pid; 0 if it could not be started. Asks root, and waits for the answer.
+  pid_t pid(ProcessId child);
+
+  void signal(ProcessId child, int signal);
+  // In order, then by SIGKILL when its stop time-out has passed.
+  void stop(ProcessId child);
+  void kill(ProcessId child);
+
+  // An actor of this process gets a name that the whole tree can look up, as long as this process lives.
+  void register_name(const std::string& name, const ActorPlace& place);
+  // found() or not_found() follows. A name that is declared but not there yet is waited for.
+  void look_up(std::uint64_t question, const std::string& name);
+  // Hands the other end of a link to `process`; down() follows at once if there is no such process.
+  void connect(ProcessId process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends);
+  // This process has started well.
+  void ready();
+
+  // Readable when pump() has something to do; edge- or level-triggered alike.
+  [[nodiscard]] int descriptor();
+  void pump(ClientEvents& events);
+};
+
+}  // namespace troupe::process

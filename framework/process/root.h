@@ -1,0 +1,86 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <troupe/death.h>
+#include <troupe/duration.h>
+
+#include "process/entry.h"
+#include "process/id.h"
+#include "transport/link.h"
+
+namespace troupe::process {
+
+// What to start.
+struct ChildSpec {
+  Entry entry = nullptr;
+  std::vector<std::byte> arguments;
+  std::string name;                                                // what people see; need not be unique
+  std::vector<std::pair<std::string, std::string>> environment;    // added to root's own
+  Duration stop_timeout = std::chrono::seconds(5);                 // between SIGTERM and SIGKILL
+  Duration start_timeout = kForever;                               // to say ready(); then SIGKILL and Death::not_ready
+};
+
+// What the starter of a child hears, from root's loop: never from within a call to Root.
+class ChildEvents {
+ public:
+  virtual ~ChildEvents() = default;
+  // The child said ready(). Never comes for one that does not say it.
+  virtual void ready(ProcessId child) = 0;
+  // Comes once for every child, also for one that could not be started, after everything the child had said. Grandchildren that
+  // it forked itself are ended by then.
+  virtual void ended(ProcessId child, const Death& death) = 0;
+};
+
+// What code that runs inside root may ask of it: the supervisors' driver and `troupe run`. Root is one thread with one loop; it
+// forks, reaps and introduces, and runs no user code. Calls return at once; what they cause is heard later, from the loop.
+//
+//     ProcessId child = root.start({.entry = &work, .name = "worker"}, events);
+//     root.stop(child);    // events.ended(child, {Death::stopped}) follows
+//
+// Threads: confined to root's one thread. Nothing here throws, except std::bad_alloc.
+class Root {
+ public:
+  using TimerId = std::uint64_t;
+
+  virtual ~Root() = default;
+
+  // `events` must outlive the child. A child that cannot be started has a number as well: ended() says why.
+  virtual ProcessId start(ChildSpec spec, ChildEvents& events) = 0;
+  // In order: SIGTERM, and SIGKILL when the stop time-out of its spec has passed. Its death is then Death::stopped. A child that
+  // ended meanwhile is no error. A stopped (SIGSTOP) child is continued, so that it hears of it.
+  virtual void stop(ProcessId child) = 0;
+  // At once, by SIGKILL.
+  virtual void kill(ProcessId child) = 0;
+  // The pid of a child that is alive, else 0. Its zombie is not reaped before ended() was called, so the pid is its own.
+  [[nodiscard]] virtual pid_t pid(ProcessId child) const = 0;
+
+  // Calls `action` once, not before `moment`.
+  virtual TimerId call_at(Clock::time_point moment, std::function<void()> action) = 0;
+  // A timer that has fired, or 0, is no error.
+  virtual void cancel(TimerId timer) = 0;
+
+  // An actor of this name will come: who looks it up waits for it, also while the process that has it is being replaced. Links
+  // to it are made with `options`.
+  virtual void declare(const std::string& name, const transport::LinkOptions& options) = 0;
+  // It will not come (again), and why: answers all who wait and all who ask from now on.
+  virtual void withdraw(const std::string& name, const Death& why) = 0;
+
+  // Called with SIGINT, SIGTERM, SIGHUP or SIGQUIT for each time one was sent to the tree, however many of its processes got a copy.
+  virtual void on_signal(std::function<void(int signal)> action) = 0;
+
+  // Ends whatever is left, in order, each within its own stop time-out, then leaves with `exit_code`; with `signal` instead of 0
+  // the command dies of that signal, so that a shell script stops too. The first call counts.
+  virtual void end(int exit_code, int signal = 0) = 0;
+  // The same, but with SIGKILL for all, now. May follow end().
+  virtual void end_now(int exit_code, int signal = 0) = 0;
+};
+
+}  // namespace troupe::process
