@@ -1,0 +1,40 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "os/descriptor.h"
+
+namespace troupe::os {
+
+enum class SocketKind { stream, packets };  // packets: in order, whole, reliable (SOCK_SEQPACKET)
+
+// Two connected Unix sockets, non-blocking and closed on exec.
+std::pair<Descriptor, Descriptor> socket_pair(SocketKind kind);
+
+enum class SendResult { sent, full, gone };
+
+// More descriptors than this never go along with one packet.
+inline constexpr std::size_t kPacketDescriptorsMax = 16;
+
+// Sends one packet, never waits, raises no SIGPIPE. `full`: try again when the socket is writable; `gone`: nobody will read it.
+// Throws SystemError when the kernel refuses for another reason (EMSGSIZE: larger than its buffer).
+SendResult send_packet(int socket, std::span<const std::byte> packet, std::span<const int> descriptors = {});
+
+struct ReceivedPacket {
+  enum class State { packet, nothing, closed };
+  State state = State::nothing;
+  std::size_t size = 0;                 // of the packet in the buffer
+  bool truncated = false;               // the buffer, or our table of descriptors, was too small: parts are lost
+  std::vector<Descriptor> descriptors;  // closed on exec
+};
+
+// Receives one packet into `buffer`, never waits.
+ReceivedPacket receive_packet(int socket, std::span<std::byte> buffer);
+
+}  // namespace troupe::os
