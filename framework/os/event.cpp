@@ -1,0 +1,32 @@
+#include "os/event.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "os/check_call.h"
+
+namespace troupe::os {
+
+Descriptor make_event() { return Descriptor(check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")); }
+
+bool is_event(const Descriptor& event) {
+  const int flags = ::fcntl(event.get(), F_GETFL);
+  if (flags < 0 || (flags & O_NONBLOCK) == 0) return false;
+  std::array<char, 64> name;
+  const auto size = ::readlink(("/proc/self/fd/" + std::to_string(event.get())).c_str(), name.data(), name.size());
+  return size > 0 && std::string_view(name.data(), static_cast<std::size_t>(size)) == "anon_inode:[eventfd]";
+}
+
+void ring_event(const Descriptor& event) {
+  const std::uint64_t one = 1;
+  // EAGAIN: rung 2^64 times without a reading. Nothing else can go wrong with an eventfd.
+  [[maybe_unused]] const auto written = retry_interrupted([&] { return ::write(event.get(), &one, sizeof one); });
+}
+
+}  // namespace troupe::os

@@ -1,0 +1,54 @@
+#include "os/memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "os/check_call.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+namespace troupe::os {
+namespace {
+
+constexpr int kSizeSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+
+int memfd(const char* label) {
+  const int fd = ::memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+  if (fd >= 0 || errno != EINVAL) return fd;
+  return ::memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);  // before Linux 6.3
+}
+
+}  // namespace
+
+Descriptor make_shared_memory(const char* label, std::size_t size) {
+  Descriptor memory(check_call(memfd(label), "memfd_create"));
+  check_call(retry_interrupted([&] { return ::fallocate(memory.get(), 0, 0, static_cast<off_t>(size)); }), "fallocate a memfd");
+  check_call(::fcntl(memory.get(), F_ADD_SEALS, kSizeSeals), "fcntl(F_ADD_SEALS)");
+  return memory;
+}
+
+std::optional<std::size_t> shared_memory_size(const Descriptor& memory) {
+  struct stat status {};
+  const int seals = ::fcntl(memory.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & kSizeSeals) != kSizeSeals || ::fstat(memory.get(), &status) < 0) return {};
+  return static_cast<std::size_t>(status.st_size);
+}
+
+Mapping::Mapping(int flags, int fd, std::size_t size) {
+  void* start = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (start == MAP_FAILED) throw SystemError(errno, "mmap");
+  bytes_ = {static_cast<std::byte*>(start), size};
+}
+
+Mapping::Mapping(const Descriptor& memory, std::size_t size) : Mapping(MAP_SHARED, memory.get(), size) {}
+
+Mapping Mapping::anonymous(std::size_t size) { return Mapping(MAP_PRIVATE | MAP_ANONYMOUS, -1, size); }
+
+Mapping::~Mapping() {
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+}
+
+}  // namespace troupe::os
