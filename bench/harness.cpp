@@ -120,12 +120,13 @@ bool Suite::wanted(const std::string& row) const {
 }
 
 void Suite::compare(const Comparison& row) {
-  run({.name = row.name, .unit = row.unit, .peer = row.peer, .ours = {}, .theirs = Spread{}, .target = row.target, .error = {}}, row.ours,
-      row.theirs);
+  run({.name = row.name, .unit = row.unit, .peer = row.peer, .ours = {}, .theirs = Spread{}, .target = row.target, .error = {}},
+      row.ours, row.theirs);
 }
 
 void Suite::measure(const Measurement& row) {
-  run({.name = row.name, .unit = row.unit, .peer = {}, .ours = {}, .theirs = {}, .target = row.target, .error = {}}, row.ours, {});
+  run({.name = row.name, .unit = row.unit, .peer = {}, .ours = {}, .theirs = {}, .target = row.target, .error = {}}, row.ours,
+      {});
 }
 
 void Suite::run(Row row, const std::function<double()>& ours, const std::function<double()>& theirs) {
@@ -169,7 +170,8 @@ void Suite::print(const Row& row) {
     const auto verdict = row.pass();
     fmt::print("  {:<46} {:<26} {:<26} {:>8} {:>9} {:<4} {}\n", row.name + ", " + row.unit, describe(row.ours),
                row.theirs ? describe(*row.theirs) : "", row.ratio() ? fmt::format("{:.2f} ×", *row.ratio()) : "",
-               row.target ? describe(*row.target, row.theirs.has_value()) : "", verdict ? (*verdict ? "pass" : "MISS") : "", row.peer);
+               row.target ? describe(*row.target, row.theirs.has_value()) : "", verdict ? (*verdict ? "pass" : "MISS") : "",
+               row.peer);
   }
   std::fflush(stdout);
 }
@@ -179,14 +181,15 @@ int Suite::finish() {
   bool failed = false;
   for (const Row& row : rows_) {
     failed |= !row.error.empty();
-    nlohmann::ordered_json object = {{"name", name_ + ": " + row.name},
-                             {"unit", row.unit},
-                             {"ours", row.error.empty() ? nlohmann::ordered_json(row.ours.median) : nlohmann::ordered_json()},
-                             {"theirs", row.error.empty() && row.theirs ? nlohmann::ordered_json(row.theirs->median) : nlohmann::ordered_json()},
-                             {"peer", row.peer.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(row.peer)},
-                             {"ratio", or_null(row.ratio())},
-                             {"target", row.target ? nlohmann::ordered_json(row.target->value) : nlohmann::ordered_json()},
-                             {"pass", or_null(row.pass())}};
+    nlohmann::ordered_json object = {
+        {"name", name_ + ": " + row.name},
+        {"unit", row.unit},
+        {"ours", row.error.empty() ? nlohmann::ordered_json(row.ours.median) : nlohmann::ordered_json()},
+        {"theirs", row.error.empty() && row.theirs ? nlohmann::ordered_json(row.theirs->median) : nlohmann::ordered_json()},
+        {"peer", row.peer.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(row.peer)},
+        {"ratio", or_null(row.ratio())},
+        {"target", row.target ? nlohmann::ordered_json(row.target->value) : nlohmann::ordered_json()},
+        {"pass", or_null(row.pass())}};
     if (row.target) object["sense"] = row.target->sense == Target::Sense::at_least ? "at_least" : "at_most";
     if (!row.error.empty()) {
       object["error"] = row.error;

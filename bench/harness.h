@@ -34,9 +34,9 @@ struct Placement {
   int self = -1;
   int peer = -1;
 
-  static Placement both();        // "two CPUs": one each; throws where only one CPU may be used
-  static Placement one();         // "one CPU": both on the same
-  static Placement unpinned();    // "unpinned": as the scheduler likes
+  static Placement both();      // "two CPUs": one each; throws where only one CPU may be used
+  static Placement one();       // "one CPU": both on the same
+  static Placement unpinned();  // "unpinned": as the scheduler likes
 };
 
 // Confines the calling thread and what it forks later to `cpu`; -1 gives back all CPUs that the process was started with.

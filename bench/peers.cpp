@@ -54,7 +54,8 @@ double ring_rate(const Placement& where, std::uint64_t frames) {
     std::memset(frame.get(), 7, kBytes);
     std::uint64_t tail_seen = 0;
     for (std::uint64_t i = 0; i < frames; ++i) {
-      spin(same_cpu, [&] { return i - tail_seen < kSlots || i - (tail_seen = ring->tail.load(std::memory_order_acquire)) < kSlots; });
+      spin(same_cpu,
+           [&] { return i - tail_seen < kSlots || i - (tail_seen = ring->tail.load(std::memory_order_acquire)) < kSlots; });
       std::memcpy(ring->slot[i % kSlots], frame.get(), kBytes);
       ring->head.store(i + 1, std::memory_order_release);
     }
