@@ -70,12 +70,14 @@ using Handler = Function<void(Incoming&)>;
 // The handlers of an actor by schema id: a small open hash table, for ids are random numbers already.
 class Handlers {
  public:
-  void set(std::uint64_t schema, bool request, Handler handler);
   struct Entry {
     std::uint64_t schema = 0;
-    bool request = false;
+    capnp::StructSchema takes;  // what the actor understands can be shown as text while it is under way
+    capnp::StructSchema gives;  // the reply, if any
     Handler handler;
   };
+  void set(Entry entry);
+  [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }  // some are empty: schema 0
   Entry* find(std::uint64_t schema) {
     for (std::size_t i = schema & mask_;; i = (i + 1) & mask_) {
       if (entries_[i].schema == schema) return &entries_[i];
@@ -88,9 +90,6 @@ class Handlers {
   std::size_t mask_ = 3;
   std::size_t used_ = 0;
 };
-
-// So that frames can be shown as text while they are under way.
-void know_schema(capnp::StructSchema schema);
 
 Address spawn(Function<std::unique_ptr<Actor>(Context&)> make);
 
@@ -181,15 +180,14 @@ class Actor {
   template <class Request, class F>
   void on(F handler) {
     static_assert(std::is_invocable_v<F&, typename Request::Reader>, "takes a Request::Reader");
-    add<Request>(false, [handler = std::move(handler)](detail::Incoming& in) mutable {
+    add<Request>({}, [handler = std::move(handler)](detail::Incoming& in) mutable {
       detail::read<Request>(in.body, [&](typename Request::Reader request) { handler(request); });
     });
   }
   // Handles a request: fills in a Reply::Builder, sent when it returns, or keeps a Responder<Reply> to answer later.
   template <class Request, class Reply, class F>
   void on(F handler) {
-    detail::know_schema(capnp::Schema::from<Reply>());
-    add<Request>(true, [handler = std::move(handler)](detail::Incoming& in) mutable {
+    add<Request>(capnp::Schema::from<Reply>(), [handler = std::move(handler)](detail::Incoming& in) mutable {
       detail::read<Request>(in.body, [&](typename Request::Reader request) {
         if constexpr (std::is_invocable_v<F&, typename Request::Reader, typename Reply::Builder>) {
           detail::build<Reply>([&](typename Reply::Builder reply) { handler(request, reply); },
@@ -241,9 +239,8 @@ class Actor {
  private:
   friend class detail::Cell;
   template <class Request, class F>
-  void add(bool request, F handler) {
-    detail::know_schema(capnp::Schema::from<Request>());
-    handlers_.set(capnp::typeId<Request>(), request, std::move(handler));
+  void add(capnp::StructSchema reply, F handler) {
+    handlers_.set({capnp::typeId<Request>(), capnp::Schema::from<Request>(), reply, std::move(handler)});
   }
   detail::Question start_ask(const Address& address, const detail::Payload& payload, Duration timeout);
 

@@ -9,7 +9,9 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace troupe {
 
@@ -53,10 +55,13 @@ class ScratchBuilder final : public capnp::MessageBuilder {
   kj::ArrayPtr<capnp::word> allocateSegment(capnp::uint minimum) override;
 
  private:
+  struct Free {
+    void operator()(void* memory) const;
+  };
   kj::ArrayPtr<capnp::word> first_;
   bool first_used_ = false;
   std::size_t total_ = 0;
-  kj::Vector<kj::Array<capnp::word>> more_;
+  std::vector<std::unique_ptr<void, Free>> more_;
 };
 
 // The calling thread's memory for the first segment; the second user at the same time gets none.
