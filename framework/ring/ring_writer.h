@@ -69,9 +69,6 @@ class RingWriter {
   // A frame larger than this never fits, however long one waits: half of the ring, so that it fits wherever the tail is.
   [[nodiscard]] std::size_t frame_size_max() const { return frame_size_max_; }
 
-  // Bytes that the next frame may take without crossing the end, header included.
-  [[nodiscard]] std::size_t contiguous() const { return ring_.capacity - (tail_ & mask_); }
-
   // Where the head has to come, at least, before another claim() is worthwhile: half of the ring free, and the claim that failed
   // must fit. For RingHeader::room_wanted.
   [[nodiscard]] std::uint64_t room_wanted() const;
@@ -80,7 +77,8 @@ class RingWriter {
   [[nodiscard]] bool room_came(std::uint64_t wanted) const;
 
   [[nodiscard]] RingHeader& header() const { return *ring_.header; }
-  [[nodiscard]] std::uint64_t tail() const { return tail_; }
+  [[nodiscard]] std::size_t capacity() const { return ring_.capacity; }
+  [[nodiscard]] std::uint64_t published() const { return published_; }
 
  private:
   [[nodiscard]] std::byte* at(std::uint64_t position) const { return ring_.frames + (position & mask_); }
