@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "os/check_call.h"
 
@@ -28,6 +29,28 @@ Descriptor make_shared_memory(const char* label, std::size_t size) {
   check_call(retry_interrupted([&] { return ::fallocate(memory.get(), 0, 0, static_cast<off_t>(size)); }), "fallocate a memfd");
   check_call(::fcntl(memory.get(), F_ADD_SEALS, kSizeSeals), "fcntl(F_ADD_SEALS)");
   return memory;
+}
+
+Descriptor make_sparse_memory(const char* label, std::size_t size) {
+  Descriptor memory(check_call(memfd(label), "memfd_create"));
+  check_call(retry_interrupted([&] { return ::ftruncate(memory.get(), static_cast<off_t>(size)); }), "ftruncate a memfd");
+  check_call(::fcntl(memory.get(), F_ADD_SEALS, kSizeSeals), "fcntl(F_ADD_SEALS)");
+  return memory;
+}
+
+void allocate(const Descriptor& memory, std::size_t offset, std::size_t size) {
+  check_call(retry_interrupted([&] {
+               return ::fallocate(memory.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(size));
+             }),
+             "fallocate a memfd");
+}
+
+void punch(const Descriptor& memory, std::size_t offset, std::size_t size) {
+  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  check_call(retry_interrupted([&] {
+               return ::fallocate(memory.get(), kPunch, static_cast<off_t>(offset), static_cast<off_t>(size));
+             }),
+             "punch a hole in a memfd");
 }
 
 std::optional<std::size_t> shared_memory_size(const Descriptor& memory) {

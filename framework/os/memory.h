@@ -13,6 +13,15 @@ namespace troupe::os {
 // of it allocated, so that a lack of memory is an error here and not a SIGBUS later. `label` shows in /proc/PID/maps.
 Descriptor make_shared_memory(const char* label, std::size_t size);
 
+// The same, but sparse: pages are allocated when they are first touched, or by allocate().
+Descriptor make_sparse_memory(const char* label, std::size_t size);
+
+// Allocates what is missing of a range, so that a lack of memory is a SystemError here and not a SIGBUS later.
+void allocate(const Descriptor& memory, std::size_t offset, std::size_t size);
+
+// Gives the pages of a range back to the kernel; they read as zeroes from then on.
+void punch(const Descriptor& memory, std::size_t offset, std::size_t size);
+
 // The size of such memory, or nothing if `memory` is anything else: then touching a mapping of it might end in a SIGBUS.
 std::optional<std::size_t> shared_memory_size(const Descriptor& memory);
 
@@ -22,7 +31,7 @@ std::optional<std::size_t> shared_memory_size(const Descriptor& memory);
 class Mapping {
  public:
   Mapping() = default;
-  // All of what make_shared_memory() made. The descriptor may be closed afterwards.
+  // All of what make_shared_memory() or make_sparse_memory() made, or its beginning. The descriptor may be closed afterwards.
   Mapping(const Descriptor& memory, std::size_t size);
   // Zeroed pages for this process only.
   static Mapping anonymous(std::size_t size);
