@@ -60,7 +60,7 @@ TEST_CASE("children are found, zombies included, until they are reaped") {
 
 TEST_CASE("threads and descriptors are counted") {
   CHECK(os::thread_count() == 1);
-  std::thread([] { CHECK(os::thread_count() == 2); }).join();
+  std::thread([] { CHECK(os::thread_count() >= 2); }).join();  // ThreadSanitizer adds one of its own
   const auto before = os::open_descriptors();
   const os::Descriptor more(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   const auto after = os::open_descriptors();
