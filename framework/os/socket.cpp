@@ -38,7 +38,20 @@ std::pair<Descriptor, Descriptor> socket_pair(SocketKind kind) {
   return {Descriptor(fds[0]), Descriptor(fds[1])};
 }
 
-SendResult send_packet(int socket, std::span<const std::byte> packet, std::span<const int> descriptors) {
+std::optional<SocketKind> socket_kind(const Descriptor& socket) {
+  const auto option = [&](int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return ::getsockopt(socket.get(), SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+  };
+  if (option(SO_DOMAIN) != AF_UNIX) return {};
+  const int type = option(SO_TYPE);
+  if (type == SOCK_STREAM) return SocketKind::stream;
+  if (type == SOCK_SEQPACKET) return SocketKind::packets;
+  return {};
+}
+
+SentBytes send_bytes(int socket, std::span<const std::byte> packet, std::span<const int> descriptors) {
   TROUPE_CHECK(descriptors.size() <= kPacketDescriptorsMax, "split them over several packets");
   iovec part{const_cast<std::byte*>(packet.data()), packet.size()};
   msghdr message{};
@@ -56,11 +69,15 @@ SendResult send_packet(int socket, std::span<const std::byte> packet, std::span<
     std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
   }
   const auto sent = retry_interrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
-  if (sent >= 0) return SendResult::sent;
+  if (sent >= 0) return {SendResult::sent, static_cast<std::size_t>(sent)};
   // ENOBUFS and ETOOMANYREFS pass when the peer reads, as a full buffer does.
-  if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS) return SendResult::full;
-  if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return SendResult::gone;
+  if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS) return {SendResult::full};
+  if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return {SendResult::gone};
   throw SystemError(errno, "sendmsg");
+}
+
+SendResult send_packet(int socket, std::span<const std::byte> packet, std::span<const int> descriptors) {
+  return send_bytes(socket, packet, descriptors).result;
 }
 
 ReceivedPacket receive_packet(int socket, std::span<std::byte> buffer) {

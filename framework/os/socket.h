@@ -17,6 +17,9 @@ enum class SocketKind { stream, packets };  // packets: in order, whole, reliabl
 // Two connected Unix sockets, non-blocking and closed on exec.
 std::pair<Descriptor, Descriptor> socket_pair(SocketKind kind);
 
+// What kind of Unix socket it is, or nothing if it is anything else.
+std::optional<SocketKind> socket_kind(const Descriptor& socket);
+
 enum class SendResult { sent, full, gone };
 
 // More descriptors than this never go along with one packet.
@@ -26,6 +29,13 @@ inline constexpr std::size_t kPacketDescriptorsMax = 16;
 // Throws SystemError when the kernel refuses for another reason (EMSGSIZE: larger than its buffer).
 SendResult send_packet(int socket, std::span<const std::byte> packet, std::span<const int> descriptors = {});
 
+struct SentBytes {
+  SendResult result = SendResult::sent;
+  std::size_t size = 0;  // of what was sent; may be less than was given
+};
+// The same for a stream: sends as much as goes now. The descriptors go along with the first byte.
+SentBytes send_bytes(int socket, std::span<const std::byte> bytes, std::span<const int> descriptors = {});
+
 struct ReceivedPacket {
   enum class State { packet, nothing, closed };
   State state = State::nothing;
@@ -34,7 +44,7 @@ struct ReceivedPacket {
   std::vector<Descriptor> descriptors;  // closed on exec
 };
 
-// Receives one packet into `buffer`, never waits.
+// Receives one packet into `buffer`, or what a stream has at most up to the next descriptors; never waits.
 ReceivedPacket receive_packet(int socket, std::span<std::byte> buffer);
 
 }  // namespace troupe::os

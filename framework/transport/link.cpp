@@ -5,6 +5,8 @@
 #include "os/event.h"
 #include "os/memory.h"
 #include "os/socket.h"
+#include "transport/pipe_layout.h"
+#include "transport/pipe_transport.h"
 #include "transport/ring_transport.h"
 
 namespace troupe::transport {
@@ -19,6 +21,7 @@ void check_options(const LinkOptions& options) {
   if (!ring::is_capacity(options.ring_bytes) || options.ring_bytes < kRingBytesMin) {
     throw ConfigError("a link's ring takes a power of two from 4 KiB to 1 GiB, not " + std::to_string(options.ring_bytes) + " bytes");
   }
+  if (options.frame_size_max > kPipeFrameSizeMax) throw ConfigError("a link's frames take less than 4 GiB");
 }
 
 NewLink make_ring_link(const LinkOptions& options) {
@@ -49,22 +52,37 @@ std::unique_ptr<Transport> join_ring_link(const LinkOptions& options, std::vecto
   if (!size || *size % 2 != 0 || !ring::is_capacity(*size / 2 - sizeof(ring::RingHeader))) {
     throw ProtocolError("the memory of a ring link is not sealed or not of a ring's size");
   }
+  if (os::socket_kind(theirs[kSocket]) != os::SocketKind::packets) throw ProtocolError("a ring link's socket is none");
   if (!os::is_event(theirs[kOwnBell]) || !os::is_event(theirs[kPeerBell])) throw ProtocolError("a ring link's doorbell is none");
   return std::make_unique<RingTransport>(RingTransport::Parts{os::Mapping(theirs[kMemory], *size), RingTransport::Side::joiner,
                                                               options.frame_size_max, std::move(theirs[kOwnBell]),
                                                               std::move(theirs[kPeerBell]), std::move(theirs[kSocket])});
 }
 
+NewLink make_pipe_link(const LinkOptions& options) {
+  auto [our_socket, their_socket] = os::socket_pair(os::SocketKind::stream);
+  NewLink link;
+  link.ours = std::make_unique<PipeTransport>(std::move(our_socket), options.frame_size_max);
+  link.theirs.push_back(std::move(their_socket));
+  return link;
+}
+
+std::unique_ptr<Transport> join_pipe_link(const LinkOptions& options, std::vector<os::Descriptor> theirs) {
+  if (theirs.size() != 1) throw ProtocolError("a pipe link comes as one descriptor");
+  if (os::socket_kind(theirs[0]) != os::SocketKind::stream) throw ProtocolError("a pipe link comes as a stream socket");
+  return std::make_unique<PipeTransport>(std::move(theirs[0]), options.frame_size_max);
+}
+
 }  // namespace
 
 NewLink make_link(const LinkOptions& options) {
   check_options(options);
-  return make_ring_link(options);
+  return options.kind == Kind::ring ? make_ring_link(options) : make_pipe_link(options);
 }
 
 std::unique_ptr<Transport> join_link(const LinkOptions& options, std::vector<os::Descriptor> theirs) {
   check_options(options);
-  return join_ring_link(options, std::move(theirs));
+  return options.kind == Kind::ring ? join_ring_link(options, std::move(theirs)) : join_pipe_link(options, std::move(theirs));
 }
 
 std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> make_loopback(const LinkOptions& options) {
