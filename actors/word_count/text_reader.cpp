@@ -36,13 +36,11 @@ TextReader::TextReader(Context& context, TextReaderArguments::Reader arguments)
 // ---- the tally
 
 void TextReader::find_tally() {
-  look_up(tally_name_).then(
-      [this](const Address& tally) {
-        tally_ = tally;
-        monitor(tally, [this](const Death&) { begin_anew(); });
-        finish_if_done();
-      },
-      [this](const Error& error) { stop(error); });
+  look_up(tally_name_).then([this](const Address& tally) {
+    tally_ = tally;
+    monitor(tally, [this](const Death&) { begin_anew(); });
+    finish_if_done();
+  });
 }
 
 // The tally has lost the counts of this run.
@@ -74,7 +72,7 @@ void TextReader::finish_if_done() {
 
 void TextReader::end() {
   ended_ = true;
-  for (Waiting& counter : waiting_) counter.reply.send([](Chunk::Builder chunk) { chunk.setEnd(); });
+  for (Waiting& counter : waiting_) counter.reply.reply([](Chunk::Builder chunk) { chunk.setEnd(); });
   stop();
 }
 
@@ -93,7 +91,7 @@ void TextReader::give_all() {
     if (!work) break;
     Waiting counter = std::move(waiting_.front());
     waiting_.pop_front();
-    counter.reply.send([&](Chunk::Builder chunk) {
+    counter.reply.reply([&](Chunk::Builder chunk) {
       auto out = chunk.initWork();
       out.initId().setRun(run_);
       out.getId().setNumber(work->number);
