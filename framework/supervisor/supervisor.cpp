@@ -27,8 +27,8 @@ const char* name_of(ChildState state) {
 
 Death Outcome::as_death() const {
   switch (why) {
-    case Why::gave_up: return {Death::Cause::cascade, 0, fmt::format("gave up on `{}`, which {}", child, death.describe())};
-    case Why::start_failed: return {Death::Cause::failed_to_start, 0, fmt::format("`{}` {}", child, death.describe())};
+    case Why::gave_up: return {Death::Cause::cascade, 0, fmt::format("gave up on `{}`: {}", child, death.describe())};
+    case Why::start_failed: return {Death::Cause::failed_to_start, 0, fmt::format("`{}`: {}", child, death.describe())};
     case Why::done: return {Death::Cause::exited, 0, ""};
     default: return {Death::Cause::stopped, 0, ""};
   }

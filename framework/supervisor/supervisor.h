@@ -34,6 +34,8 @@ struct Child {
   std::optional<Death> last_death;
 
   [[nodiscard]] bool alive() const { return state >= ChildState::starting; }
+  // Of the start that it lives by; 0 if it is not alive.
+  [[nodiscard]] Life life() const { return life_; }
 
  private:
   friend class Supervisor;
