@@ -6,30 +6,26 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include <troupe/address.h>
 #include <troupe/death.h>
 #include <troupe/duration.h>
 
 #include "os/descriptor.h"
+#include "os/epoll.h"
 #include "process/entry.h"
 #include "process/id.h"
 #include "process/root.h"
 #include "transport/link.h"
 
 namespace troupe::process {
-
-// Where an actor is. Root only hands it on.
-struct ActorPlace {
-  ProcessId process = kNoProcess;
-  std::uint32_t slot = 0;
-  std::uint32_t generation = 0;
-};
 
 // What a process hears from root besides the ends of its children; called on the thread that pumps, from within pump().
 class ClientEvents {
@@ -40,7 +36,7 @@ class ClientEvents {
   // A process that we have a link with, or tried to connect to, is gone.
   virtual void down(ProcessId process, const Death& death) = 0;
   // The answers to look_up().
-  virtual void found(std::uint64_t question, const ActorPlace& place, const transport::LinkOptions& options) = 0;
+  virtual void found(std::uint64_t question, const Address& place, const transport::LinkOptions& options) = 0;
   virtual void not_found(std::uint64_t question, const Death& why) = 0;
 };
 
@@ -59,6 +55,11 @@ class Client {
   Client(os::Descriptor socket, const Modules& modules, ProcessId self, Serial serial, std::string name);
   ~Client();
   Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // The connection of this process; null in guard, in root, and before there is a tree.
+  [[nodiscard]] static Client* here();
+  static void set_here(Client* client);
 
   [[nodiscard]] ProcessId self() const { return self_; }
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -84,7 +85,7 @@ class Client {
   void kill(ProcessId child);
 
   // An actor of this process gets a name that the whole tree can look up, as long as this process lives.
-  void register_name(const std::string& name, const ActorPlace& place);
+  void register_name(const std::string& name, const Address& place);
   // found() or not_found() follows. A name that is declared but not there yet is waited for.
   void look_up(std::uint64_t question, const std::string& name);
   // Hands the other end of a link to `process`; down() follows at once if there is no such process.
@@ -95,6 +96,42 @@ class Client {
   // Readable when pump() has something to do; edge- or level-triggered alike.
   [[nodiscard]] int descriptor();
   void pump(ClientEvents& events);
+
+  static constexpr std::size_t kNewsMax = 4096;  // kept while nobody pumps; offers beyond are refused
+
+ private:
+  struct Record {
+    std::optional<Death> death;
+    std::optional<pid_t> pid;  // once root told it
+  };
+  struct News;  // for pump()
+  using Lock = std::unique_lock<std::mutex>;
+
+  void check_process() const;
+  void send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors = {});
+  template <class Condition>
+  bool wait(Lock& lock, Clock::time_point deadline, Condition condition);
+  bool read_one();
+  void note(std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
+  void tell_pump(News news);
+  Record& record(ProcessId child);
+
+  const os::Descriptor socket_;
+  const Modules& modules_;
+  const ProcessId self_;
+  const Serial serial_;
+  const std::string name_;
+  const pid_t process_;
+
+  std::mutex mutex_;  // guards all below
+  std::condition_variable changed_;
+  bool reading_ = false;  // a thread waits at the socket, for all
+  bool closed_ = false;
+  std::uint32_t started_ = 0;
+  std::unordered_map<ProcessId, Record> records_;
+  std::deque<News> news_;
+  std::unique_ptr<os::Epoll> waker_;  // once descriptor() was called: the socket and bell_
+  os::Descriptor bell_;               // rung when another thread read what is for pump()
 };
 
 }  // namespace troupe::process

@@ -53,7 +53,7 @@ class Modules {
     [[nodiscard]] bool has(std::uintptr_t address) const;
   };
   std::vector<Module> modules_;
-  std::uint64_t unloaded_ = 0;  // libraries closed by the time of the snapshot; if more are, addresses may mean something else
+  std::uint64_t unloaded_ = 0;  // libraries closed so far; once more are, an address may mean something else
 };
 
 }  // namespace troupe::process

@@ -1,0 +1,108 @@
+#include "process/birth.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+
+#include "os/check_call.h"
+#include "os/signals.h"
+
+namespace troupe::process {
+
+namespace {
+
+bool is_child = false;
+
+void flush_streams() {
+  std::cout.flush();
+  std::cerr.flush();
+  std::clog.flush();
+  std::fflush(nullptr);
+}
+
+std::span<const std::byte> map_arguments(const os::Descriptor& memfd) {
+  struct stat status;
+  os::check_call(::fstat(memfd.get(), &status), "fstat(arguments)");
+  const auto size = static_cast<std::size_t>(status.st_size);
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, memfd.get(), 0);
+  if (memory == MAP_FAILED) throw SystemError(errno, "mmap(arguments)");
+  return {static_cast<const std::byte*>(memory), size};
+}
+
+int run(const ChildSpec& spec, const os::Descriptor& arguments) {
+  try {
+    return spec.entry(arguments ? map_arguments(arguments) : std::span<const std::byte>(spec.arguments));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: uncaught exception: %s\n", spec.name.c_str(), error.what());
+  } catch (...) {
+    std::fprintf(stderr, "%s: uncaught exception\n", spec.name.c_str());
+  }
+  return 1;
+}
+
+void read_nothing_from_terminal() {
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null == STDIN_FILENO) {
+    ::fcntl(null, F_SETFD, 0);
+  } else if (null > 0) {
+    ::dup2(null, STDIN_FILENO);
+    ::close(null);
+  }
+}
+
+}  // namespace
+
+void die_with_parent(pid_t parent, int signal) {
+  ::prctl(PR_SET_PDEATHSIG, signal);
+  if (::getppid() != parent) ::_exit(1);  // it died before we were armed, so no signal will come
+}
+
+void prepare_exits() {
+  ::on_exit(
+      [](int code, void*) {
+        if (!is_child) return;
+        flush_streams();
+        ::_exit(code);
+      },
+      nullptr);
+}
+
+void live(const Origin& origin, pid_t root, Birth birth) {
+  die_with_parent(root, SIGKILL);
+  is_child = true;
+  const ChildSpec& spec = *birth.spec;
+  std::vector<int> keep{birth.socket.get()};
+  if (birth.arguments) keep.push_back(birth.arguments.get());
+  origin.close_later_descriptors(keep);
+  read_nothing_from_terminal();
+  if (!spec.name.empty()) ::prctl(PR_SET_NAME, spec.name.c_str());
+  for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
+
+  auto& client = *new Client(std::move(birth.socket), origin.modules, birth.id, birth.serial, spec.name);
+  Client::set_here(&client);
+  origin.restore_limits_and_mask();  // last: from here on a signal may end us in the middle of user code only
+  const int code = run(spec, birth.arguments);
+  client.join_all();
+  std::exit(code);
+}
+
+std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth birth) {
+  die_with_parent(root, SIGKILL);
+  origin.close_later_descriptors({birth.socket.get()});
+  ::sigaction(SIGINT, &origin.interrupt, nullptr);
+  auto client = std::make_unique<Client>(std::move(birth.socket), origin.modules, birth.id, birth.serial, "MainProcess");
+  Client::set_here(client.get());
+  origin.restore_limits_and_mask();
+  return client;
+}
+
+}  // namespace troupe::process

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+
+#include "os/descriptor.h"
+#include "process/client.h"
+#include "process/entry.h"
+#include "process/id.h"
+#include "process/origin.h"
+#include "process/root.h"
+
+namespace troupe::process {
+
+// All that a new process is told; it finds it in its memory, a copy of root's.
+struct Birth {
+  ProcessId id = kNoProcess;
+  Serial serial = 0;
+  const ChildSpec* spec = nullptr;
+  os::Descriptor socket;          // to root
+  os::Descriptor arguments;       // a memfd instead of spec->arguments, when they are large
+};
+
+// Ties the life of this process to that of its parent, which is `parent`; ends at once if that is dead already.
+void die_with_parent(pid_t parent, int signal);
+
+// The life of a child of root, from its fork on: makes it a process as the user expects one, runs its entry, and exits.
+[[noreturn]] void live(const Origin& origin, pid_t root, Birth birth);
+
+// The same for main, which goes on where Program was made: its connection.
+std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth birth);
+
+// To be called once in root: a child that calls exit() flushes and ends; root's own destructors are not run in it.
+void prepare_exits();
+
+}  // namespace troupe::process

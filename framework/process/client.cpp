@@ -1,0 +1,330 @@
+#include "process/client.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <stdexcept>
+#include <utility>
+
+#include "os/check_call.h"
+#include "os/socket.h"
+#include "process/packet.h"
+
+namespace troupe::process {
+
+namespace {
+
+Client* client_here = nullptr;
+
+// What root can hand to the new process as it is: nobody can change it any more.
+os::Descriptor arguments_memfd(std::span<const std::byte> bytes) {
+  os::Descriptor memfd(os::check_call(::memfd_create("troupe-arguments", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
+  while (!bytes.empty()) {
+    const auto size = os::retry_interrupted([&] { return ::write(memfd.get(), bytes.data(), bytes.size()); });
+    bytes = bytes.subspan(static_cast<std::size_t>(os::check_call(size, "write(arguments)")));
+  }
+  os::check_call(::fcntl(memfd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), "fcntl(F_ADD_SEALS)");
+  return memfd;
+}
+
+}  // namespace
+
+struct Client::News {
+  control::Notice::Which what;
+  ProcessId process = kNoProcess;
+  std::uint64_t question = 0;
+  Address place{};
+  transport::LinkOptions options{};
+  Death death{};
+  std::vector<os::Descriptor> ends{};
+};
+
+Client::Client(os::Descriptor socket, const Modules& modules, ProcessId self, Serial serial, std::string name)
+    : socket_(std::move(socket)), modules_(modules), self_(self), serial_(serial), name_(std::move(name)), process_(::getpid()) {}
+
+Client::~Client() {
+  if (client_here == this) client_here = nullptr;
+}
+
+Client* Client::here() { return client_here; }
+
+void Client::set_here(Client* client) { client_here = client; }
+
+void Client::check_process() const {
+  if (::getpid() != process_) {
+    throw std::logic_error("this process was forked by `" + name_ + "`, not started by troupe: it is not part of the tree");
+  }
+}
+
+ProcessId Client::start(const ChildSpec& spec) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto start = request->initStart();
+  const EntryPlace place = modules_.place_of(spec.entry);
+  start.getEntry().setModule(place.module);
+  start.getEntry().setOffset(place.offset);
+  start.getEntry().setBuild(place.build);
+  write(start, spec);
+  std::vector<os::Descriptor> descriptors;
+  if (spec.arguments.size() > kInlineArgumentsMax) {
+    descriptors.push_back(arguments_memfd(spec.arguments));
+  } else if (!spec.arguments.empty()) {
+    start.setArguments(kj::arrayPtr(reinterpret_cast<const kj::byte*>(spec.arguments.data()), spec.arguments.size()));
+  }
+  ProcessId id;
+  {
+    const Lock lock(mutex_);
+    id = make_id(serial_, ++started_);
+    records_[id];
+  }
+  start.setId(id);
+  try {
+    send(request.bytes(), descriptors);
+  } catch (...) {
+    forget(id);
+    throw;
+  }
+  return id;
+}
+
+Client::Record& Client::record(ProcessId child) {
+  const auto found = records_.find(child);
+  if (found == records_.end()) throw std::invalid_argument("this process did not start that one, or has forgotten it");
+  return found->second;
+}
+
+std::optional<Death> Client::join(ProcessId child, Duration timeout) {
+  check_process();
+  const auto deadline = deadline_after(timeout);
+  Lock lock(mutex_);
+  // A forget() by another thread meanwhile ends the wait as well.
+  record(child);
+  const auto ended = [&] { return !records_.contains(child) || records_[child].death; };
+  if (!wait(lock, deadline, ended)) return std::nullopt;
+  return record(child).death;
+}
+
+void Client::join_all() {
+  check_process();
+  Lock lock(mutex_);
+  wait(lock, Clock::time_point::max(), [&] {
+    for (const auto& [id, record] : records_) {
+      if (!record.death) return false;
+    }
+    return true;
+  });
+}
+
+std::optional<Death> Client::death(ProcessId child) { return join(child, Duration::zero()); }
+
+void Client::forget(ProcessId child) {
+  const Lock lock(mutex_);
+  records_.erase(child);
+  changed_.notify_all();
+}
+
+pid_t Client::pid(ProcessId child) {
+  check_process();
+  {
+    const Lock lock(mutex_);
+    if (const auto& known = record(child).pid) return *known;
+  }
+  Outgoing<control::Request> request;
+  request->setDescribe(child);
+  send(request.bytes());
+  Lock lock(mutex_);
+  wait(lock, Clock::time_point::max(), [&] { return !records_.contains(child) || records_[child].pid; });
+  return record(child).pid.value();
+}
+
+void Client::signal(ProcessId child, int signal) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto group = request->initSignal();
+  group.setId(child);
+  group.setNumber(signal);
+  send(request.bytes());
+}
+
+void Client::stop(ProcessId child) {
+  check_process();
+  Outgoing<control::Request> request;
+  request->setStop(child);
+  send(request.bytes());
+}
+
+void Client::kill(ProcessId child) { signal(child, SIGKILL); }
+
+void Client::register_name(const std::string& name, const Address& place) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto group = request->initRegister();
+  group.setName(name);
+  place.write(group.initActor());
+  send(request.bytes());
+}
+
+void Client::look_up(std::uint64_t question, const std::string& name) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto group = request->initLookUp();
+  group.setName(name);
+  group.setQuestion(question);
+  send(request.bytes());
+}
+
+void Client::connect(ProcessId process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto group = request->initConnect();
+  group.setTo(process);
+  write(group.initOptions(), options);
+  send(request.bytes(), ends);
+}
+
+void Client::ready() {
+  check_process();
+  Outgoing<control::Request> request;
+  request->setReady();
+  send(request.bytes());
+}
+
+void Client::send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors) {
+  std::vector<int> fds;
+  for (const auto& descriptor : descriptors) fds.push_back(descriptor.get());
+  while (true) {
+    switch (os::send_packet(socket_.get(), request, fds)) {
+      case os::SendResult::sent: return;
+      case os::SendResult::gone: throw SystemError(EPIPE, "root is gone");
+      case os::SendResult::full: break;
+    }
+    // Root does not read on while it cannot get rid of its notices to us.
+    os::wait_for(socket_.get(), POLLIN | POLLOUT, Clock::time_point::max());
+    const Lock lock(mutex_);
+    while (read_one()) {
+    }
+    changed_.notify_all();
+  }
+}
+
+// Waits until `condition` holds, looked at under the lock; false when `deadline` has passed. One thread reads for all who wait.
+template <class Condition>
+bool Client::wait(Lock& lock, Clock::time_point deadline, Condition condition) {
+  if (deadline != Clock::time_point::max()) {
+    while (read_one()) {  // what is there already counts, even when there is no time
+    }
+  }
+  while (!condition()) {
+    if (closed_) throw SystemError(EPIPE, "root is gone");
+    if (Clock::now() >= deadline) return false;
+    if (reading_) {
+      if (deadline == Clock::time_point::max()) changed_.wait(lock);
+      else changed_.wait_until(lock, deadline);
+      continue;
+    }
+    reading_ = true;
+    lock.unlock();
+    os::wait_for(socket_.get(), POLLIN, deadline);
+    lock.lock();
+    reading_ = false;
+    read_one();
+    changed_.notify_all();
+  }
+  return true;
+}
+
+bool Client::read_one() {
+  if (closed_) return false;
+  alignas(8) std::array<std::byte, kNoticeSizeMax> buffer;
+  auto received = os::receive_packet(socket_.get(), buffer);
+  closed_ = received.state == os::ReceivedPacket::State::closed;
+  if (received.state != os::ReceivedPacket::State::packet) return false;
+  note(std::span(buffer).first(received.size), std::move(received.descriptors));
+  return true;
+}
+
+void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors) {
+  read_packet<control::Notice>(packet, [&](control::Notice::Reader notice) {
+    switch (notice.which()) {
+      case control::Notice::ENDED: {
+        const auto ended = notice.getEnded();
+        const auto found = records_.find(ended.getId());
+        if (found == records_.end()) return;  // forgotten
+        found->second.death = read(ended.getDeath());
+        found->second.pid = ended.getPid();
+        return;
+      }
+      case control::Notice::DESCRIBED: {
+        const auto found = records_.find(notice.getDescribed().getId());
+        if (found != records_.end() && !found->second.pid) found->second.pid = notice.getDescribed().getPid();
+        return;
+      }
+      case control::Notice::DOWN:
+        return tell_pump({.what = notice.which(), .process = notice.getDown().getProcess(), .death = read(notice.getDown().getDeath())});
+      case control::Notice::OFFERED:
+        if (news_.size() >= kNewsMax) return;  // the descriptors are closed: the other side sees the end of the link
+        return tell_pump({.what = notice.which(),
+                          .process = notice.getOffered().getFrom(),
+                          .options = read(notice.getOffered().getOptions()),
+                          .ends = std::move(descriptors)});
+      case control::Notice::FOUND:
+        return tell_pump({.what = notice.which(),
+                          .question = notice.getFound().getQuestion(),
+                          .place = notice.getFound().getActor(),
+                          .options = read(notice.getFound().getOptions())});
+      case control::Notice::NOT_FOUND:
+        return tell_pump({.what = notice.which(),
+                          .question = notice.getNotFound().getQuestion(),
+                          .death = read(notice.getNotFound().getWhy())});
+    }
+  });
+}
+
+void Client::tell_pump(News news) {
+  news_.push_back(std::move(news));
+  if (bell_) ::eventfd_write(bell_.get(), 1);
+}
+
+int Client::descriptor() {
+  check_process();
+  const Lock lock(mutex_);
+  if (!waker_) {
+    bell_ = os::Descriptor(os::check_call(::eventfd(news_.empty() ? 0 : 1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+    auto waker = std::make_unique<os::Epoll>();
+    waker->add(socket_.get(), EPOLLIN, 0);
+    waker->add(bell_.get(), EPOLLIN, 1);
+    waker_ = std::move(waker);
+  }
+  return waker_->descriptor();
+}
+
+void Client::pump(ClientEvents& events) {
+  check_process();
+  std::deque<News> news;
+  {
+    const Lock lock(mutex_);
+    while (read_one()) {
+    }
+    if (closed_ && waker_) waker_->remove(socket_.get());
+    changed_.notify_all();
+    eventfd_t count;
+    if (bell_) ::eventfd_read(bell_.get(), &count);
+    news.swap(news_);
+  }
+  for (auto& item : news) {
+    switch (item.what) {
+      case control::Notice::DOWN: events.down(item.process, item.death); break;
+      case control::Notice::OFFERED: events.offered(item.process, item.options, std::move(item.ends)); break;
+      case control::Notice::FOUND: events.found(item.question, item.place, item.options); break;
+      case control::Notice::NOT_FOUND: events.not_found(item.question, item.death); break;
+      default: break;
+    }
+  }
+}
+
+}  // namespace troupe::process

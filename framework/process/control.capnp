@@ -1,0 +1,94 @@
+@0xc8a6f0d3b1e74a52;
+# What a process and root say to one another: one message a packet. Descriptors travel beside it.
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("troupe::process::control");
+using import "/troupe/address.capnp".Address;
+
+struct Place {                # a function: see EntryPlace
+  module @0 :UInt32;
+  offset @1 :UInt64;
+  build  @2 :UInt64;
+}
+
+struct Start {
+  id           @0 :UInt64;    # chosen by the starter: its serial, then a count
+  entry        @1 :Place;
+  name         @2 :Text;
+  arguments    @3 :Data;      # empty when they come as a memfd, the packet's one descriptor
+  environment  @4 :List(Variable);
+  stopTimeout  @5 :Int64;     # nanoseconds
+  startTimeout @6 :Int64;
+}
+
+struct Variable {
+  name  @0 :Text;
+  value @1 :Text;
+}
+
+struct LinkOptions {
+  kind         @0 :UInt8;
+  ringBytes    @1 :UInt64;
+  frameSizeMax @2 :UInt64;
+}
+
+struct Death {
+  cause  @0 :UInt8;
+  code   @1 :Int32;
+  detail @2 :Text;
+}
+
+struct Request {              # a process to root
+  union {
+    start    @0 :Start;
+    stop     @1 :UInt64;      # only of what this process started
+    signal   :group {
+      id     @2 :UInt64;
+      number @3 :Int32;
+    }
+    describe @4 :UInt64;      # answered by `described`
+    ready    @5 :Void;
+    register :group {
+      name   @6 :Text;
+      actor  @7 :Address;
+    }
+    lookUp   :group {
+      name     @8 :Text;
+      question @9 :UInt64;
+    }
+    connect  :group {         # the packet's descriptors are the ends for `to`
+      to      @10 :UInt64;
+      options @11 :LinkOptions;
+    }
+  }
+}
+
+struct Notice {               # root to a process
+  union {
+    ended    :group {         # what this process started has ended
+      id     @0 :UInt64;
+      pid    @1 :Int32;
+      death  @2 :Death;
+    }
+    described :group {
+      id     @3 :UInt64;
+      pid    @4 :Int32;       # 0: it could not be started, or is gone
+    }
+    down     :group {         # what this process is, or tried to be, linked with has ended
+      process @5 :UInt64;
+      death   @6 :Death;
+    }
+    offered  :group {         # the packet's descriptors are our ends of a link that `from` made
+      from    @7 :UInt64;
+      options @8 :LinkOptions;
+    }
+    found    :group {
+      question @9 :UInt64;
+      actor    @10 :Address;
+      options  @11 :LinkOptions;
+    }
+    notFound :group {
+      question @12 :UInt64;
+      why      @13 :Death;
+    }
+  }
+}

@@ -1,0 +1,40 @@
+#include "process/ending.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+
+#include "os/proc.h"
+#include "os/signals.h"
+
+namespace troupe::process {
+
+void end_as(const Ending& ending) {
+  if (ending.signal == 0) ::_exit(ending.code);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  if (ending.signal != SIGKILL) os::set_default_action(ending.signal);
+  os::set_blocked_signals(os::signal_set({}));
+  ::kill(::getpid(), ending.signal);
+  ::_exit(128 + ending.signal);  // a signal that does not kill
+}
+
+void end_all_children() {
+  while (true) {
+    std::size_t killed = 0;
+    for (pid_t child : os::children_of(::getpid())) killed += ::kill(child, SIGKILL) == 0;
+    if (killed == 0) return;
+    // All that were killed will end; those that become ours meanwhile are for the next round. One look a round, not one a death.
+    while (killed > 0) {
+      siginfo_t info;
+      if (::waitid(P_ALL, 0, &info, WEXITED) == 0) --killed;
+      else if (errno == ECHILD) return;
+    }
+  }
+}
+
+}  // namespace troupe::process

@@ -1,0 +1,106 @@
+#include "process/guard.h"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <utility>
+
+#include "os/check_call.h"
+#include "os/pidfd.h"
+#include "os/signals.h"
+#include "process/birth.h"
+#include "process/ending.h"
+#include "process/root_loop.h"
+
+namespace troupe::process {
+
+namespace {
+
+// Waits for root and hands on the signals that are meant for the user's program; the terminal's reach it without us.
+Ending wait_for_root(pid_t root) {
+  auto signals = forwarded_signals();
+  sigaddset(&signals, SIGCHLD);
+  while (true) {
+    if (const auto exit = os::reap(root)) return exit->signalled ? Ending{1, exit->code} : Ending{exit->code, 0};
+    siginfo_t info;
+    const int signal = ::sigwaitinfo(&signals, &info);
+    if (signal <= 0 || signal == SIGCHLD || info.si_code == SI_KERNEL) continue;
+    ::sigqueue(root, forward_signal(), {.sival_int = signal});
+  }
+}
+
+// In root: serves until the end of the tree, and ends as it did.
+[[noreturn]] void be_root(RootLoop& root) {
+  try {
+    end_as(root.run());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "troupe: root failed: %s\n", error.what());
+    end_all_children();
+    end_as({1, 0});
+  }
+}
+
+struct Fork {
+  pid_t root;           // 0: this is it
+  pid_t guard_pid;
+  os::Descriptor guard;  // of guard, for root
+};
+
+// Forks root off; both are subreapers, so that nothing that ever runs below them escapes.
+Fork fork_root() {
+  std::fflush(nullptr);
+  const pid_t guard_pid = ::getpid();
+  os::Descriptor guard = os::open_pidfd(guard_pid);
+  auto blocked = forwarded_signals();
+  sigaddset(&blocked, SIGCHLD);
+  sigaddset(&blocked, forward_signal());
+  os::block_signals(blocked);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  const pid_t root = os::check_call(::fork(), "fork");
+  // Root finds out by itself that guard is dead, but must be awake for it.
+  if (root == 0) die_with_parent(guard_pid, SIGCONT);
+  return {root, guard_pid, std::move(guard)};
+}
+
+Ending be_guard(pid_t root) {
+  const Ending ending = wait_for_root(root);
+  end_all_children();
+  return ending;
+}
+
+}  // namespace
+
+sigset_t forwarded_signals() { return os::signal_set({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2}); }
+
+int forward_signal() { return SIGRTMAX - 1; }
+
+std::unique_ptr<Client> fork_tree(const Origin& origin) {
+  const Fork fork = fork_root();
+  if (fork.root != 0) end_as(be_guard(fork.root));
+  auto& root = *new RootLoop(origin, fork.guard);  // for good: the processes that it forks have it in their memory too
+  std::unique_ptr<Client> main;
+  if (root.fork_main(main)) return main;
+  be_root(root);
+}
+
+int run_root(const Origin& origin, const std::function<void(Root&)>& configure) {
+  const Fork fork = fork_root();
+  if (fork.root != 0) {
+    const Ending ending = be_guard(fork.root);
+    if (ending.signal != 0) end_as(ending);
+    return ending.code;
+  }
+  auto& root = *new RootLoop(origin, fork.guard);
+  try {
+    configure(root);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "troupe: %s\n", error.what());
+    root.end(1, 0);
+  }
+  be_root(root);
+}
+
+}  // namespace troupe::process

@@ -1,0 +1,65 @@
+#include "process/names.h"
+
+#include <utility>
+
+namespace troupe::process {
+
+namespace {
+
+Death unknown(const std::string& name) { return {Death::Cause::unreachable, 0, "no actor is called `" + name + "`"}; }
+
+}  // namespace
+
+Names::Answer Names::answer_of(const Entry& entry, const Asker& asker) {
+  return {asker, entry.place, entry.options, entry.death.value_or(Death{})};
+}
+
+Names::Answers Names::answer_all(Entry& entry) {
+  Answers answers;
+  for (const Asker& asker : std::exchange(entry.waiting, {})) answers.push_back(answer_of(entry, asker));
+  return answers;
+}
+
+void Names::declare(const std::string& name, const transport::LinkOptions& options) {
+  Entry& entry = names_[name];
+  entry.declared = true;
+  entry.options = options;
+  entry.death.reset();
+}
+
+Names::Answers Names::withdraw(const std::string& name, const Death& why) {
+  Entry& entry = names_[name];
+  entry.declared = false;
+  entry.place.reset();
+  entry.death = why;
+  return answer_all(entry);
+}
+
+Names::Answers Names::register_name(const std::string& name, const Address& place) {
+  if (names_.size() >= kNamesMax && !names_.contains(name)) return {};
+  Entry& entry = names_[name];
+  entry.place = place;
+  entry.death.reset();
+  return answer_all(entry);
+}
+
+Names::Answers Names::look_up(const std::string& name, const Asker& asker) {
+  const auto found = names_.find(name);
+  if (found == names_.end()) return {{asker, std::nullopt, {}, unknown(name)}};
+  Entry& entry = found->second;
+  if (entry.place || entry.death) return {answer_of(entry, asker)};
+  if (entry.waiting.size() >= kAskersMax) return {{asker, std::nullopt, {}, {Death::Cause::unreachable, 0, "too many ask"}}};
+  entry.waiting.push_back(asker);
+  return {};
+}
+
+void Names::ended(ProcessId process, const Death& death) {
+  for (auto& [name, entry] : names_) {
+    std::erase_if(entry.waiting, [&](const Asker& asker) { return asker.process == process; });
+    if (!entry.place || entry.place->process != process) continue;
+    entry.place.reset();
+    if (!entry.declared) entry.death = death;
+  }
+}
+
+}  // namespace troupe::process

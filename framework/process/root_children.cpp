@@ -1,0 +1,133 @@
+// How root starts and stops processes, and who is told of their end.
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "os/check_call.h"
+#include "os/pidfd.h"
+#include "os/socket.h"
+#include "process/birth.h"
+#include "process/packet.h"
+#include "process/root_loop.h"
+
+namespace troupe::process {
+
+bool RootLoop::fork_main(std::unique_ptr<Client>& client) {
+  auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
+  auto process = std::make_unique<Process>();
+  process->id = main_ = kMain;
+  process->serial = roster_.new_serial();
+  process->stop_timeout = ChildSpec{}.stop_timeout;
+  started_ = 1;
+  const pid_t root = ::getpid();
+  process->pid = os::check_call(::fork(), "fork");
+  if (process->pid == 0) {
+    client = live_as_main(origin_, root, {kMain, process->serial, nullptr, std::move(theirs), {}});
+    return true;
+  }
+  process->socket = std::move(ours);
+  process->pidfd = os::open_pidfd(process->pid);
+  watch(roster_.add(std::move(process)));
+  return false;
+}
+
+ProcessId RootLoop::start(ChildSpec spec, ChildEvents& events) {
+  const ProcessId id = make_id(kRootSerial, ++started_);
+  launch(id, spec, {}, &events);
+  return id;
+}
+
+void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events) {
+  if (state_ != State::running) return report_soon(id, {Death::Cause::failed_to_start, 0, "the tree is ending"}, events);
+  auto process = std::make_unique<Process>();
+  process->id = id;
+  process->serial = roster_.new_serial();
+  process->events = events;
+  process->stop_timeout = spec.stop_timeout;
+  try {
+    fork(*process, spec, std::move(arguments));
+    watch(*process);
+  } catch (const SystemError& error) {
+    // Nothing knows of it yet, so it may be waited for: it cannot outlast SIGKILL.
+    if (process->pid > 0 && ::kill(process->pid, SIGKILL) == 0) ::waitpid(process->pid, nullptr, 0);
+    return report_soon(id, {Death::Cause::failed_to_start, 0, error.what()}, events);
+  }
+  Process& added = roster_.add(std::move(process));
+  if (Process* starter = roster_.by_serial(starter_of(id))) starter->started.insert(id);
+  if (spec.start_timeout == kForever) return;
+  added.start_timer = timers_.at(deadline_after(spec.start_timeout), [this, id] {
+    Process* late = roster_.by_id(id);
+    if (!late) return;
+    late->verdict = Death{Death::Cause::not_ready, 0, ""};
+    kill(*late);
+  });
+}
+
+void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor arguments) {
+  auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
+  const pid_t root = ::getpid();
+  process.pid = os::check_call(::fork(), "fork");
+  if (process.pid == 0) live(origin_, root, {process.id, process.serial, &spec, std::move(theirs), std::move(arguments)});
+  theirs.reset();  // makes room for the pidfd, so that this cannot fail for want of descriptors
+  process.pidfd = os::open_pidfd(process.pid);
+  process.socket = std::move(ours);
+}
+
+void RootLoop::watch(Process& process) {
+  epoll_.add(process.pidfd.get(), EPOLLIN, key(Source::pidfd, process.serial));
+  process.interest = EPOLLIN;
+  epoll_.add(process.socket.get(), process.interest, key(Source::socket, process.serial));
+}
+
+void RootLoop::report(ProcessId id, pid_t pid, const Death& death, ChildEvents* events) {
+  if (events) return events->ended(id, death);
+  Process* starter = roster_.by_serial(starter_of(id));
+  if (!starter) return;
+  starter->started.erase(id);
+  Outgoing<control::Notice> notice;
+  auto ended = notice->initEnded();
+  ended.setId(id);
+  ended.setPid(pid);
+  write(ended.initDeath(), death);
+  tell(*starter, notice.bytes());
+}
+
+void RootLoop::report_soon(ProcessId id, const Death& death, ChildEvents* events) {
+  timers_.at(Clock::now(), [this, id, death, events] { report(id, 0, death, events); });
+}
+
+void RootLoop::stop(ProcessId child) {
+  if (Process* process = roster_.by_id(child)) stop(*process);
+}
+
+void RootLoop::kill(ProcessId child) {
+  if (Process* process = roster_.by_id(child)) kill(*process);
+}
+
+pid_t RootLoop::pid(ProcessId child) const {
+  const Process* process = roster_.by_id(child);
+  return process ? process->pid : 0;
+}
+
+void RootLoop::stop(Process& process) {
+  if (std::exchange(process.stopping, true)) return;
+  send_signal(process, SIGTERM);
+  send_signal(process, SIGCONT);  // or it would not hear of it
+  if (process.stop_timeout == kForever) return;
+  process.kill_timer = timers_.at(deadline_after(process.stop_timeout), [this, id = process.id] { kill(id); });
+}
+
+void RootLoop::kill(Process& process) {
+  process.killed = true;
+  send_signal(process, SIGKILL);
+}
+
+void RootLoop::send_signal(const Process& process, int signal) {
+  ::kill(process.pid, signal);  // not reaped yet, so the pid is its own
+}
+
+}  // namespace troupe::process

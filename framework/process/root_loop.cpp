@@ -1,0 +1,199 @@
+#include "process/root_loop.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "os/pidfd.h"
+#include "process/birth.h"
+#include "process/guard.h"
+#include "process/packet.h"
+
+namespace troupe::process {
+
+namespace {
+
+Serial serial_of(const epoll_event& event) { return static_cast<Serial>(event.data.u64 >> 2); }
+
+// Why a process ended that the kernel says ended so.
+Death death_of(const Process& process, const os::Exit& exit) {
+  if (process.verdict) return *process.verdict;
+  const bool as_asked = !exit.signalled || exit.code == SIGTERM || (exit.code == SIGKILL && process.killed);
+  if (process.stopping && as_asked) {
+    return {Death::Cause::stopped, exit.signalled ? -exit.code : exit.code, process.killed ? "by SIGKILL, SIGTERM was not enough" : ""};
+  }
+  return {exit.signalled ? Death::Cause::signalled : Death::Cause::exited, exit.code, ""};
+}
+
+// With more children than this, those that ended well have their strays looked for from time to time only.
+constexpr std::size_t kFewChildren = 64;
+
+sigset_t signals_read() {
+  auto set = forwarded_signals();
+  sigaddset(&set, SIGCHLD);
+  sigaddset(&set, forward_signal());
+  return set;
+}
+
+// A child takes several descriptors; what the user may open is restored in each.
+void raise_descriptor_limit(rlimit files) {
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+}  // namespace
+
+RootLoop::RootLoop(const Origin& origin, const os::Descriptor& guard)
+    : origin_(origin),
+      signals_((os::block_signals(signals_read()), signals_read())),
+      merge_(timers_, [this](SignalMerge::Merged merged) { signalled(merged); }),
+      buffer_(kPacketSizeMax) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  raise_descriptor_limit(origin.files);
+  epoll_.add(guard.get(), EPOLLIN, key(Source::guard));
+  epoll_.add(signals_.descriptor(), EPOLLIN, key(Source::signals));
+}
+
+RootLoop::~RootLoop() = default;
+
+Ending RootLoop::run() {
+  os::ignore_signal(SIGINT);  // for the children, who inherit it; we read it all the same, because we block it
+  prepare_exits();
+  while (state_ != State::left) pass();
+  return ending_;
+}
+
+void RootLoop::pass() {
+  std::array<epoll_event, 256> room;
+  const auto events = epoll_.wait(room, timers_.next());
+  // Deaths before anything else: who asks for the dead is to hear of it, and no pid is used again before it is buried.
+  for (const auto& event : events) {
+    if (static_cast<Source>(event.data.u64 & 3) != Source::pidfd) continue;
+    if (Process* process = roster_.by_serial(serial_of(event))) bury(*process);
+  }
+  for (const auto& event : events) attend(event);
+  timers_.run(Clock::now());
+  if (look_for_strays_) tend_strays();
+  leave_if_done();
+}
+
+void RootLoop::attend(const epoll_event& event) {
+  switch (static_cast<Source>(event.data.u64 & 3)) {
+    case Source::pidfd: return;
+    case Source::guard: return end_now(1, 0);
+    case Source::signals: return read_signals();
+    case Source::socket: break;
+  }
+  Process* client = roster_.by_serial(serial_of(event));
+  if (!client || !client->socket) return;
+  if (event.events & EPOLLOUT) flush(*client);
+  if (event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) serve(*client);
+}
+
+void RootLoop::bury(Process& process) {
+  process.dead = true;
+  for (int i = 0; i < kLastWordsMax && process.socket && serve(process); ++i) {
+  }
+  const auto exit = os::reap(process.pid);
+  if (!exit) return postpone(process);
+  const Death death = death_of(process, *exit);
+  look_for_strays_ = true;
+  end_strays_ = true;
+  if (roster_.size() <= kFewChildren || !death.normal()) next_look_ = {};
+  if (next_look_ == Clock::time_point{}) tend_strays();
+
+  timers_.cancel(process.start_timer);
+  timers_.cancel(process.kill_timer);
+  const auto dead = roster_.remove(process, death);
+  for (ProcessId child : dead->started) stop(child);
+  for (ProcessId peer : dead->linked) {
+    if (Process* client = roster_.by_id(peer)) {
+      client->linked.erase(dead->id);
+      tell_down(*client, dead->id, death);
+    }
+  }
+  if (dead->uses_names) names_.ended(dead->id, death);
+  report(dead->id, dead->pid, death, dead->events);
+  if (dead->id == main_) end(death.cause == Death::Cause::signalled ? 1 : death.exitcode(),
+                             death.cause == Death::Cause::signalled ? death.code : 0);
+}
+
+// A debugger has the first word on the death of what it traces; until then it cannot be reaped.
+void RootLoop::postpone(Process& process) {
+  epoll_.change(process.pidfd.get(), 0, key(Source::pidfd, process.serial));
+  timers_.at(Clock::now() + std::chrono::milliseconds(10), [this, serial = process.serial] {
+    if (Process* traced = roster_.by_serial(serial)) epoll_.change(traced->pidfd.get(), EPOLLIN, key(Source::pidfd, serial));
+  });
+}
+
+// Whoever is our child but was not started by us was left behind by one that was, or by one of its children. It is reaped; and
+// once a process has ended, what may have been its own is ended too.
+void RootLoop::tend_strays() {
+  const auto begin = Clock::now();
+  if (begin < next_look_) {
+    if (look_timer_ == 0) look_timer_ = timers_.at(next_look_, [this] { look_timer_ = 0; });
+    return;
+  }
+  look_for_strays_ = false;
+  bool left = false;
+  for (pid_t pid : children_.read()) {
+    if (roster_.has_pid(pid) || os::reap(pid)) continue;
+    if (end_strays_ && ::kill(pid, SIGKILL) == 0) left = true;
+  }
+  if (!left) end_strays_ = false;  // else their deaths (SIGCHLD) make us look again
+  next_look_ = roster_.size() <= kFewChildren ? Clock::time_point{} : Clock::now() + 20 * (Clock::now() - begin);
+}
+
+void RootLoop::read_signals() {
+  while (const auto info = signals_.read()) {
+    const int signal = static_cast<int>(info->ssi_signo);
+    if (signal == SIGCHLD) {
+      look_for_strays_ = true;
+    } else if (signal == forward_signal()) {
+      if (info->ssi_int > 0 && info->ssi_int < NSIG) merge_.add(info->ssi_int, SignalMerge::From::guard, Clock::now());
+    } else {
+      merge_.add(signal, info->ssi_code == SI_KERNEL ? SignalMerge::From::terminal : SignalMerge::From::others, Clock::now());
+    }
+  }
+}
+
+void RootLoop::signalled(SignalMerge::Merged merged) {
+  const Process* main = roster_.by_id(main_);
+  const bool deadly = merged.signal != SIGUSR1 && merged.signal != SIGUSR2;
+  if (main && !merged.to_group) {
+    send_signal(*main, merged.signal);
+  } else if (!main && state_ != State::running && deadly && main_ != kNoProcess) {
+    end_now(1, merged.signal);  // the user has no patience with children that end in order
+  }
+  if (on_signal_ && deadly) on_signal_(merged.signal);
+}
+
+void RootLoop::on_signal(std::function<void(int)> action) { on_signal_ = std::move(action); }
+
+Root::TimerId RootLoop::call_at(Clock::time_point moment, std::function<void()> action) { return timers_.at(moment, std::move(action)); }
+
+void RootLoop::cancel(TimerId timer) { timers_.cancel(timer); }
+
+void RootLoop::end(int exit_code, int signal) {
+  if (state_ != State::running) return;
+  state_ = State::ending;
+  ending_ = {exit_code, signal};
+  roster_.for_each([this](Process& process) { stop(process); });
+}
+
+void RootLoop::end_now(int exit_code, int signal) {
+  if (state_ == State::running) ending_ = {exit_code, signal};
+  if (state_ < State::ending_now) state_ = State::ending_now;
+  roster_.for_each([this](Process& process) { kill(process); });
+}
+
+void RootLoop::leave_if_done() {
+  if (state_ == State::running || roster_.size() > 0) return;
+  end_all_children();  // strays
+  state_ = State::left;
+}
+
+}  // namespace troupe::process

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "os/epoll.h"
+#include "os/proc.h"
+#include "os/signals.h"
+#include "process/control.capnp.h"
+#include "process/ending.h"
+#include "process/names.h"
+#include "process/origin.h"
+#include "process/roster.h"
+#include "process/root.h"
+#include "process/signal_merge.h"
+#include "process/timers.h"
+
+namespace troupe::process {
+
+// Root itself: one thread, one loop over one epoll. It forks processes, reaps them, tells their starters, and introduces those
+// that want to talk; it carries no data and runs no user code.
+//
+// What holds: a dead process's last words are read before its death is acted on; each client gets one packet served a pass, and
+// deaths come before starts, so that nobody is held up by a greedy one; nothing waits but the loop. A client that breaks the
+// protocol is killed. A process that ends takes along what it started, and what user code forked in it.
+//
+// Threads: one, in a process that never had another.
+class RootLoop final : public Root {
+ public:
+  // `guard` is readable when our guard is dead: then all ends at once.
+  RootLoop(const Origin& origin, const os::Descriptor& guard);
+  ~RootLoop() override;
+
+  // Forks main: true in it, with its connection in `client`.
+  [[nodiscard]] bool fork_main(std::unique_ptr<Client>& client);
+  // Serves until the end; all processes are gone then.
+  Ending run();
+
+  ProcessId start(ChildSpec spec, ChildEvents& events) override;
+  void stop(ProcessId child) override;
+  void kill(ProcessId child) override;
+  [[nodiscard]] pid_t pid(ProcessId child) const override;
+  TimerId call_at(Clock::time_point moment, std::function<void()> action) override;
+  void cancel(TimerId timer) override;
+  void declare(const std::string& name, const transport::LinkOptions& options) override;
+  void withdraw(const std::string& name, const Death& why) override;
+  void on_signal(std::function<void(int signal)> action) override;
+  void end(int exit_code, int signal) override;
+  void end_now(int exit_code, int signal) override;
+
+  // More unread notices than this, and a client is not served until it has read some; nobody may offer it links either.
+  static constexpr std::size_t kOutboxMax = 1024;
+  // A dead process has said all that counts after so many packets: a fork of it that still holds the socket could go on for ever.
+  static constexpr int kLastWordsMax = 10000;
+
+ private:
+  enum class State { running, ending, ending_now, left };
+  // What an event of the loop is about: the serial of a process, and which of its descriptors.
+  enum class Source : std::uint64_t { pidfd, socket, guard, signals };
+  static constexpr std::uint64_t key(Source source, Serial serial = 0) {
+    return std::uint64_t{serial} << 2 | static_cast<std::uint64_t>(source);
+  }
+
+  // The loop (root_loop.cpp)
+  void pass();
+  void postpone(Process& process);
+  void bury(Process& process);
+  void attend(const epoll_event& event);
+  void read_signals();
+  void signalled(SignalMerge::Merged merged);
+  void tend_strays();
+  void leave_if_done();
+  // Starting and ending (root_children.cpp)
+  void launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events);
+  void fork(Process& process, const ChildSpec& spec, os::Descriptor arguments);
+  void watch(Process& process);
+  void report(ProcessId id, pid_t pid, const Death& death, ChildEvents* events);
+  void report_soon(ProcessId id, const Death& death, ChildEvents* events);
+  void send_signal(const Process& process, int signal);
+  void stop(Process& process);
+  void kill(Process& process);
+  // What clients ask (root_requests.cpp)
+  bool serve(Process& client);
+  void handle(Process& client, std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
+  void start(Process& client, control::Start::Reader start, std::vector<os::Descriptor> descriptors);
+  Process* child_of(Process& client, ProcessId child);
+  void describe(Process& client, ProcessId child);
+  void connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends);
+  void answer(const Names::Answers& answers);
+  void tell_down(Process& client, ProcessId process, const Death& death);
+  void tell(Process& client, std::span<const std::byte> notice, std::vector<os::Descriptor> descriptors = {});
+  void flush(Process& client);
+  void set_interest(Process& client);
+  void disconnect(Process& client);
+  void poison(Process& client, const std::string& why);
+
+  const Origin& origin_;
+  os::Epoll epoll_;
+  os::SignalReader signals_;
+  os::ChildrenList children_;
+  Roster roster_;
+  Names names_;
+  Timers timers_;
+  SignalMerge merge_;
+  std::function<void(int)> on_signal_;
+  std::uint32_t started_ = 0;  // by root
+  ProcessId main_ = kNoProcess;
+  State state_ = State::running;
+  Ending ending_;
+  bool look_for_strays_ = false;  // a child of ours has ended: it may have left some of its own
+  bool end_strays_ = false;
+  Clock::time_point next_look_{};
+  Timers::Id look_timer_ = 0;
+  std::vector<std::byte> buffer_;
+};
+
+}  // namespace troupe::process

@@ -1,0 +1,173 @@
+// What clients ask of root, and how it tells them.
+
+#include <csignal>
+#include <utility>
+
+#include "os/socket.h"
+#include "process/packet.h"
+#include "process/root_loop.h"
+
+namespace troupe::process {
+
+// One packet; false if there is none.
+bool RootLoop::serve(Process& client) {
+  try {
+    auto received = os::receive_packet(client.socket.get(), buffer_);
+    if (received.state == os::ReceivedPacket::State::closed) disconnect(client);
+    if (received.state != os::ReceivedPacket::State::packet) return false;
+    if (received.truncated) throw ProtocolError("packet too large, or too many descriptors");
+    handle(client, std::span(buffer_).first(received.size), std::move(received.descriptors));
+  } catch (const std::runtime_error& error) {
+    poison(client, error.what());
+  }
+  return true;
+}
+
+void RootLoop::handle(Process& client, std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors) {
+  using control::Request;
+  read_packet<Request>(packet, [&](Request::Reader request) {
+    switch (request.which()) {
+      case Request::START: return start(client, request.getStart(), std::move(descriptors));
+      case Request::STOP:
+        if (Process* child = child_of(client, request.getStop())) stop(*child);
+        return;
+      case Request::SIGNAL:
+        if (Process* child = child_of(client, request.getSignal().getId())) {
+          const int number = request.getSignal().getNumber();
+          number == SIGKILL ? kill(*child) : send_signal(*child, number);
+        }
+        return;
+      case Request::DESCRIBE: return describe(client, request.getDescribe());
+      case Request::READY:
+        timers_.cancel(std::exchange(client.start_timer, 0));
+        if (client.events) client.events->ready(client.id);
+        return;
+      case Request::REGISTER: {
+        Address place = request.getRegister().getActor();
+        place.process = client.id;
+        client.uses_names = true;
+        return answer(names_.register_name(request.getRegister().getName(), place));
+      }
+      case Request::LOOK_UP:
+        client.uses_names = true;
+        return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
+      case Request::CONNECT:
+        return connect(client, request.getConnect().getTo(), read(request.getConnect().getOptions()), std::move(descriptors));
+    }
+    throw ProtocolError("unknown request");
+  });
+}
+
+void RootLoop::start(Process& client, control::Start::Reader start, std::vector<os::Descriptor> descriptors) {
+  if (client.dead) return;  // what it starts would end with it
+  if (starter_of(start.getId()) != client.serial || roster_.by_id(start.getId())) throw ProtocolError("not a number to give");
+  ChildSpec spec = read(start);
+  const auto entry = start.getEntry();
+  spec.entry = origin_.modules.entry_at({entry.getModule(), entry.getOffset(), entry.getBuild()});
+  const auto arguments = start.getArguments();
+  const auto* bytes = reinterpret_cast<const std::byte*>(arguments.begin());
+  spec.arguments.assign(bytes, bytes + arguments.size());
+  launch(start.getId(), spec, descriptors.empty() ? os::Descriptor() : std::move(descriptors.front()), nullptr);
+}
+
+// A living process that `client` started; none if it is dead.
+Process* RootLoop::child_of(Process& client, ProcessId child) {
+  if (starter_of(child) != client.serial) throw ProtocolError("not its child");
+  return roster_.by_id(child);
+}
+
+void RootLoop::describe(Process& client, ProcessId child) {
+  const Process* process = child_of(client, child);
+  Outgoing<control::Notice> notice;
+  auto described = notice->initDescribed();
+  described.setId(child);
+  described.setPid(process ? process->pid : 0);
+  tell(client, notice.bytes());
+}
+
+void RootLoop::connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
+  Process* peer = roster_.by_id(to);
+  if (!peer) return tell_down(client, to, roster_.death_of(to));
+  if (!peer->socket || peer->outbox.size() >= kOutboxMax) {
+    return tell_down(client, to, {Death::Cause::unreachable, 0, "it takes no links"});
+  }
+  client.linked.insert(to);
+  peer->linked.insert(client.id);
+  Outgoing<control::Notice> notice;
+  auto offered = notice->initOffered();
+  offered.setFrom(client.id);
+  write(offered.initOptions(), options);
+  tell(*peer, notice.bytes(), std::move(ends));
+}
+
+void RootLoop::declare(const std::string& name, const transport::LinkOptions& options) { names_.declare(name, options); }
+
+void RootLoop::withdraw(const std::string& name, const Death& why) { answer(names_.withdraw(name, why)); }
+
+void RootLoop::answer(const Names::Answers& answers) {
+  for (const auto& answer : answers) {
+    Process* asker = roster_.by_id(answer.to.process);
+    if (!asker) continue;
+    Outgoing<control::Notice> notice;
+    if (answer.place) {
+      auto found = notice->initFound();
+      found.setQuestion(answer.to.question);
+      answer.place->write(found.initActor());
+      write(found.initOptions(), answer.options);
+    } else {
+      auto not_found = notice->initNotFound();
+      not_found.setQuestion(answer.to.question);
+      write(not_found.initWhy(), answer.why);
+    }
+    tell(*asker, notice.bytes());
+  }
+}
+
+void RootLoop::tell_down(Process& client, ProcessId process, const Death& death) {
+  Outgoing<control::Notice> notice;
+  auto down = notice->initDown();
+  down.setProcess(process);
+  write(down.initDeath(), death);
+  tell(client, notice.bytes());
+}
+
+void RootLoop::tell(Process& client, std::span<const std::byte> notice, std::vector<os::Descriptor> descriptors) {
+  if (!client.socket) return;
+  client.outbox.push_back({{notice.begin(), notice.end()}, std::move(descriptors)});
+  if (client.outbox.size() == 1 || client.outbox.size() == kOutboxMax) flush(client);
+}
+
+void RootLoop::flush(Process& client) {
+  std::size_t sent = 0;
+  for (; sent < client.outbox.size(); ++sent) {
+    std::vector<int> fds;
+    for (const auto& descriptor : client.outbox[sent].descriptors) fds.push_back(descriptor.get());
+    const auto result = os::send_packet(client.socket.get(), client.outbox[sent].bytes, fds);
+    if (result == os::SendResult::full) break;
+    if (result == os::SendResult::gone) return disconnect(client);
+  }
+  client.outbox.erase(client.outbox.begin(), client.outbox.begin() + static_cast<std::ptrdiff_t>(sent));
+  set_interest(client);
+}
+
+void RootLoop::set_interest(Process& client) {
+  std::uint32_t interest = 0;
+  if (client.outbox.size() < kOutboxMax) interest |= EPOLLIN;
+  if (!client.outbox.empty()) interest |= EPOLLOUT;
+  if (interest == std::exchange(client.interest, interest)) return;
+  epoll_.change(client.socket.get(), interest, key(Source::socket, client.serial));
+}
+
+// The process has closed its end, by exec for example; it goes on living, but says and hears nothing more.
+void RootLoop::disconnect(Process& client) {
+  client.outbox.clear();
+  epoll_.remove(client.socket.get());
+  client.socket.reset();
+}
+
+void RootLoop::poison(Process& client, const std::string& why) {
+  if (!client.verdict) client.verdict = Death{Death::Cause::signalled, SIGKILL, "it broke the control protocol: " + why};
+  kill(client);
+}
+
+}  // namespace troupe::process

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <troupe/death.h>
+#include <troupe/duration.h>
+
+#include "os/descriptor.h"
+#include "process/id.h"
+#include "process/root.h"
+#include "process/timers.h"
+
+namespace troupe::process {
+
+// A packet that waits for room in a socket.
+struct Packet {
+  std::vector<std::byte> bytes;
+  std::vector<os::Descriptor> descriptors;
+};
+
+// What root knows of a living process that it started.
+struct Process {
+  ProcessId id = kNoProcess;
+  Serial serial = 0;
+  pid_t pid = 0;
+  std::string name;
+  os::Descriptor pidfd;
+  os::Descriptor socket;           // closed when the process has closed its end
+  ChildEvents* events = nullptr;   // who hears of it, if that runs in root
+  Duration stop_timeout{};
+  Timers::Id start_timer = 0;
+  Timers::Id kill_timer = 0;
+  bool stopping = false;           // was asked to end in order
+  bool killed = false;             // by us, after or instead of that
+  std::optional<Death> verdict;    // why it ends, where the kernel's word is not the reason
+  bool dead = false;               // its last words are being read
+  bool uses_names = false;
+  std::uint32_t interest = 0;      // what the loop waits for at the socket
+  std::vector<Packet> outbox;
+  std::unordered_set<ProcessId> started;  // by it, and alive
+  std::unordered_set<ProcessId> linked;   // with it: hear of its end
+};
+
+// The living processes of the tree, and how the last of the dead ended.
+//
+// Threads: a value.
+class Roster {
+ public:
+  Process& add(std::unique_ptr<Process> process);
+  // Gives it away; its death is remembered for a while.
+  std::unique_ptr<Process> remove(Process& process, const Death& death);
+
+  [[nodiscard]] Process* by_id(ProcessId id) const;
+  [[nodiscard]] Process* by_serial(Serial serial) const;
+  [[nodiscard]] bool has_pid(pid_t pid) const { return pids_.contains(pid); }
+  [[nodiscard]] std::size_t size() const { return ids_.size(); }
+  // How `id` ended; `unreachable` if that was too long ago, or never lived.
+  [[nodiscard]] Death death_of(ProcessId id) const;
+  // A serial that no living process has.
+  Serial new_serial();
+
+  template <class Action>
+  void for_each(Action action) const {
+    for (const auto& [id, process] : ids_) action(*process);
+  }
+
+  static constexpr std::size_t kDeathsKept = 1024;
+
+ private:
+  std::unordered_map<ProcessId, std::unique_ptr<Process>> ids_;
+  std::unordered_map<Serial, Process*> serials_;
+  std::unordered_set<pid_t> pids_;
+  std::vector<std::pair<ProcessId, Death>> deaths_;  // a circle, once it is full
+  std::size_t next_death_ = 0;
+  Serial last_serial_ = kRootSerial;
+};
+
+}  // namespace troupe::process

@@ -1,0 +1,11 @@
+// The tests run as main of a tree: what they start are children of its root.
+
+#define CATCH_CONFIG_RUNNER
+#include "process/guard.h"
+#include "support/catch.h"
+
+int main(int argc, char** argv) {
+  static const troupe::process::Origin origin;
+  const auto client = troupe::process::fork_tree(origin);
+  return Catch::Session().run(argc, argv);
+}
