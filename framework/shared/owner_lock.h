@@ -1,0 +1,82 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include <troupe/duration.h>
+
+#include "shared/slot.h"
+
+namespace troupe::shared {
+
+// A lock in shared memory that knows which process holds it: one word, no pointers, all zero when free.
+//
+//      31       30         29 … 16   15 … 0
+//     | waiters | abandoned |    0   | holder's slot + 1, or 0 |
+//
+//     lock.lock(me);
+//     …
+//     lock.unlock();
+//
+// Any process may be killed at any instruction. Once root knows that it is dead, it calls abandon(slot) (the next holder finds
+// abandoned() true), or take_over(slot) to hold the lock itself and repair what it guards. Both wake everybody who sleeps, because
+// the dead may have been about to wake somebody, or may have been the one who was woken.
+//
+// Threads: any; threads of a process share its slot and exclude one another.
+class OwnerLock {
+ public:
+  [[nodiscard]] bool try_lock(Slot me) {
+    std::uint32_t free = 0;
+    return word_.compare_exchange_strong(free, me + 1, std::memory_order_acquire, std::memory_order_relaxed) ||
+           (holder_of(free) == 0 && try_lock_marked(me));
+  }
+
+  // Sleeps for the lock if need be; false if `deadline` passed first. Throws ProtocolError if the word is not one of ours.
+  [[nodiscard]] bool lock_until(Slot me, Clock::time_point deadline) { return try_lock(me) || lock_slow(me, deadline); }
+  void lock(Slot me) { static_cast<void>(lock_until(me, Clock::time_point::max())); }
+
+  // By whoever holds it, whatever its slot: the caller knows that it is held. A full fence.
+  void unlock() {
+    if (word_.exchange(0, std::memory_order_seq_cst) & kWaiters) wake_one();
+  }
+
+  // Unlocks on behalf of whoever holds it; false if nobody does.
+  [[nodiscard]] bool try_unlock(Slot likely_holder) {
+    std::uint32_t held = likely_holder + 1;
+    return word_.compare_exchange_strong(held, 0, std::memory_order_seq_cst, std::memory_order_relaxed) || unlock_marked(held);
+  }
+
+  [[nodiscard]] std::optional<Slot> holder() const {
+    const std::uint32_t slot = holder_of(word_.load(std::memory_order_relaxed));
+    return slot == 0 ? std::nullopt : std::optional<Slot>(slot - 1);
+  }
+  [[nodiscard]] bool held_by(Slot slot) const { return holder_of(word_.load(std::memory_order_relaxed)) == slot + 1; }
+
+  // A holder died since the lock was last unlocked: what it guards may be half changed.
+  [[nodiscard]] bool abandoned() const { return (word_.load(std::memory_order_relaxed) & kAbandoned) != 0; }
+
+  // By root, when `dead` is. Frees the lock if it held it, and says whether it did.
+  bool abandon(Slot dead);
+
+  // By root, when `dead` is. True if it held the lock: now root does.
+  [[nodiscard]] bool take_over(Slot dead);
+
+ private:
+  static constexpr std::uint32_t kWaiters = 1U << 31;
+  static constexpr std::uint32_t kAbandoned = 1U << 30;
+  static constexpr std::uint32_t kHolder = 0xFFFF;
+  static constexpr std::uint32_t holder_of(std::uint32_t word) { return word & kHolder; }
+
+  bool try_lock_marked(Slot me);
+  bool lock_slow(Slot me, Clock::time_point deadline);
+  bool unlock_marked(std::uint32_t seen);
+  bool pass_from(Slot dead, std::uint32_t next);
+  void wake_one();
+
+  std::atomic<std::uint32_t> word_{0};
+};
+
+static_assert(sizeof(OwnerLock) == 4 && std::atomic<std::uint32_t>::is_always_lock_free);
+
+}  // namespace troupe::shared
