@@ -53,9 +53,9 @@ class RingReader {
   // For users who find fault with the contents: from now on peek() throws ProtocolError with this message.
   void poison(const char* why);
 
-  // The writer has published more than we have seen.
+  // peek() would show a frame, or throw.
   [[nodiscard]] bool has_more() const {
-    return head_ != tail_seen_ || ring_.header->tail.load(std::memory_order_acquire) != tail_seen_;
+    return head_ != tail_seen_ || poisoned_ || ring_.header->tail.load(std::memory_order_acquire) != tail_seen_;
   }
 
   [[nodiscard]] RingHeader& header() const { return *ring_.header; }
