@@ -1,0 +1,38 @@
+#include <troupe/program.h>
+
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+#include "os/proc.h"
+#include "process/client.h"
+#include "process/guard.h"
+
+namespace troupe {
+
+struct Program::State {
+  std::unique_ptr<process::Client> client;
+};
+
+Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
+  if (process::Client::here()) throw std::logic_error("there is a troupe::Program already; a program has one, in main");
+  if (const int threads = os::thread_count(); threads > 1) {
+    throw std::logic_error("troupe::Program must be the first line of main: it forks, and " + std::to_string(threads) +
+                           " threads run already");
+  }
+  // Lives as long as the processes that are copied from here.
+  static const process::Origin origin;
+  state_ = std::make_unique<State>();
+  state_->client = process::fork_tree(origin);
+}
+
+Program::~Program() {
+  if (std::uncaught_exceptions() > exceptions_) return;  // root ends what is left
+  try {
+    state_->client->join_all();
+  } catch (const std::exception&) {
+    // A fork made by the user leaves main: it has no children here.
+  }
+}
+
+}  // namespace troupe
