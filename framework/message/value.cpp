@@ -1,0 +1,40 @@
+#include <troupe/value.h>
+
+#include <capnp/any.h>
+#include <capnp/serialize.h>
+#include <fmt/format.h>
+#include <troupe/errors.h>
+
+namespace troupe {
+
+TypeMismatch::TypeMismatch(std::string_view expected, std::string_view got)
+    : std::runtime_error(fmt::format("expected {}, got {}", expected, got)) {}
+
+namespace wire {
+
+void refuse_value(std::string_view why) { throw ProtocolError(fmt::format("value: {}", why)); }
+void refuse_size() { throw std::length_error("a value is too large: at most 4 GiB, and 2^29 elements a list"); }
+void refuse_attachments() { throw std::logic_error("a handle can be sent only by what carries handles along"); }
+
+void refuse_types(std::span<const std::byte> bytes, std::string_view expected) {
+  const std::size_t size = bytes.size() < 2 ? 0 : load<std::uint16_t>(bytes.data());
+  if (bytes.size() < size + 2) refuse_value("it ends before the name of its types");
+  const std::string_view got(reinterpret_cast<const char*>(bytes.data()) + 2, size);
+  throw TypeMismatch(expected, got);
+}
+
+void check_message(std::span<const std::byte> stream) {
+  std::vector<capnp::word> words(stream.size() / sizeof(capnp::word));
+  if (words.size() * sizeof(capnp::word) != stream.size()) refuse_value("a message is not made of words");
+  if (!words.empty()) std::memcpy(words.data(), stream.data(), stream.size());
+  try {
+    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()), troupe::detail::reader_options(words.size()));
+    if (reader.getEnd() != words.data() + words.size()) refuse_value("a message does not fill its place");
+    static_cast<void>(reader.getRoot<capnp::AnyPointer>().targetSize());
+  } catch (const kj::Exception& error) {
+    refuse_value(fmt::format("not a Cap'n Proto message: {}", error.getDescription().cStr()));
+  }
+}
+
+}  // namespace wire
+}  // namespace troupe
