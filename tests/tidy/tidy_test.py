@@ -94,6 +94,7 @@ class TidyTest(unittest.TestCase):
         self.expect("white space", {"framework/os/a.cpp": "int x; \n"})
         self.expect("a tab", {"framework/os/a.cpp": "\tint x;\n"})
         self.expect("sleeps", {"tests/os/a_test.cpp": "void f() { usle" + "ep(5); }\n"})
+        self.assertEqual(self.breaches({"tests/os/a_test.cpp": "// at random moments\nvoid f() { usle" + "ep(5); }\n"}), [])
 
     def test_quoted_code_is_the_code(self):
         self.expect("is not that of", {"examples/hello.cpp": "int main() { return 1; }\n"})
