@@ -22,13 +22,6 @@ namespace {
 
 bool is_child = false;
 
-void flush_streams() {
-  std::cout.flush();
-  std::cerr.flush();
-  std::clog.flush();
-  std::fflush(nullptr);
-}
-
 std::span<const std::byte> map_arguments(const os::Descriptor& memfd) {
   struct stat status;
   os::check_call(::fstat(memfd.get(), &status), "fstat(arguments)");
@@ -60,6 +53,13 @@ void read_nothing_from_terminal() {
 }
 
 }  // namespace
+
+void flush_streams() {
+  std::cout.flush();
+  std::cerr.flush();
+  std::clog.flush();
+  std::fflush(nullptr);
+}
 
 void die_with_parent(pid_t parent, int signal) {
   ::prctl(PR_SET_PDEATHSIG, signal);

@@ -32,6 +32,9 @@ void die_with_parent(pid_t parent, int signal);
 // The same for main, which goes on where Program was made: its connection.
 std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth birth);
 
+// Writes out what stdio and iostreams hold, so that no copy of this process does it again.
+void flush_streams();
+
 // To be called once in root: a child that calls exit() flushes and ends; root's own destructors are not run in it.
 void prepare_exits();
 

@@ -6,9 +6,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "os/check_call.h"
@@ -30,6 +32,13 @@ os::Descriptor arguments_memfd(std::span<const std::byte> bytes) {
   }
   os::check_call(::fcntl(memfd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), "fcntl(F_ADD_SEALS)");
   return memfd;
+}
+
+// Root has ended, so SIGKILL is on its way to us: user code is not to see the moment between. Only a process that has freed itself
+// of that (by setuid) gets to the exception.
+[[noreturn]] void wait_for_our_end() {
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  throw SystemError(EPIPE, "root is gone");
 }
 
 }  // namespace
@@ -113,10 +122,7 @@ void Client::join_all() {
   check_process();
   Lock lock(mutex_);
   wait(lock, Clock::time_point::max(), [&] {
-    for (const auto& [id, record] : records_) {
-      if (!record.death) return false;
-    }
-    return true;
+    return std::ranges::all_of(records_, [](const auto& entry) { return entry.second.death.has_value(); });
   });
 }
 
@@ -126,6 +132,14 @@ void Client::forget(ProcessId child) {
   const Lock lock(mutex_);
   records_.erase(child);
   changed_.notify_all();
+}
+
+void Client::release(ProcessId child) {
+  const Lock lock(mutex_);
+  const auto found = records_.find(child);
+  if (found == records_.end()) return;
+  if (found->second.death) records_.erase(found);
+  else found->second.released = true;
 }
 
 pid_t Client::pid(ProcessId child) {
@@ -200,7 +214,7 @@ void Client::send(std::span<const std::byte> request, const std::vector<os::Desc
   while (true) {
     switch (os::send_packet(socket_.get(), request, fds)) {
       case os::SendResult::sent: return;
-      case os::SendResult::gone: throw SystemError(EPIPE, "root is gone");
+      case os::SendResult::gone: wait_for_our_end();
       case os::SendResult::full: break;
     }
     // Root does not read on while it cannot get rid of its notices to us.
@@ -220,7 +234,7 @@ bool Client::wait(Lock& lock, Clock::time_point deadline, Condition condition) {
     }
   }
   while (!condition()) {
-    if (closed_) throw SystemError(EPIPE, "root is gone");
+    if (closed_) wait_for_our_end();
     if (Clock::now() >= deadline) return false;
     if (reading_) {
       if (deadline == Clock::time_point::max()) changed_.wait(lock);
@@ -255,6 +269,10 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         const auto ended = notice.getEnded();
         const auto found = records_.find(ended.getId());
         if (found == records_.end()) return;  // forgotten
+        if (found->second.released) {
+          records_.erase(found);
+          return;
+        }
         found->second.death = read(ended.getDeath());
         found->second.pid = ended.getPid();
         return;

@@ -64,6 +64,8 @@ class Client {
   [[nodiscard]] ProcessId self() const { return self_; }
   [[nodiscard]] const std::string& name() const { return name_; }
 
+  // Throws std::invalid_argument for an entry that other processes do not have.
+  void check_entry(Entry entry) const { (void)modules_.place_of(entry); }
   // Starts a process. Its number is known at once; whether it could be started is told by its Death.
   // Throws std::invalid_argument for an entry that other processes do not have.
   ProcessId start(const ChildSpec& spec);
@@ -74,8 +76,10 @@ class Client {
   void join_all();
   // As join() with no time-out, and not waiting.
   std::optional<Death> death(ProcessId child);
-  // Drops the record of a process; one that still runs goes on.
+  // Drops the record of a process; one that still runs goes on, and nobody waits for it.
   void forget(ProcessId child);
+  // The same, once it has ended: join_all() still waits for it.
+  void release(ProcessId child);
   // Its pid; 0 if it could not be started. Asks root, and waits for the answer.
   pid_t pid(ProcessId child);
 
@@ -103,6 +107,7 @@ class Client {
   struct Record {
     std::optional<Death> death;
     std::optional<pid_t> pid;  // once root told it
+    bool released = false;
   };
   struct News;  // for pump()
   using Lock = std::unique_lock<std::mutex>;

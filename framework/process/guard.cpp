@@ -51,7 +51,7 @@ struct Fork {
 
 // Forks root off; both are subreapers, so that nothing that ever runs below them escapes.
 Fork fork_root() {
-  std::fflush(nullptr);
+  flush_streams();
   const pid_t guard_pid = ::getpid();
   os::Descriptor guard = os::open_pidfd(guard_pid);
   auto blocked = forwarded_signals();
