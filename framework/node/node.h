@@ -13,6 +13,8 @@
 
 namespace troupe::node {
 
+class Core;
+
 // Named bounds of a node.
 struct NodeOptions {
   std::size_t mailbox_max = 1024;                          // messages of an actor that waits; its senders then wait too
@@ -60,16 +62,17 @@ class Node {
     Scope& operator=(const Scope&) = delete;
 
    private:
-    class Core* before_;
+    Core* before_;
   };
 
   // Messages to the dead, or to actors that do not know them, so far. Any thread.
   [[nodiscard]] std::uint64_t dead_letters() const;
 
-  class Core;
+  [[nodiscard]] Core& core() const;
 
  private:
-  std::unique_ptr<Core> core_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // The node of this process is made when it is first needed, by `make` (which may start() it), and lives until the process ends.

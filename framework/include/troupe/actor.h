@@ -30,39 +30,42 @@ bool send(const Address& to, const Payload& payload, WhenFull when_full);
 class ReplyTo {
  public:
   ReplyTo() = default;
-  ReplyTo(const Address& node, const Address& asker, std::uint64_t correlation)
-      : node_(node), asker_(asker), correlation_(correlation) {}
+  ReplyTo(const Address& asked, const Address& asker, std::uint64_t correlation)
+      : asked_(asked), asker_(asker), correlation_(correlation) {}
   ReplyTo(ReplyTo&& other) noexcept
-      : node_(other.node_), asker_(std::exchange(other.asker_, {})), correlation_(other.correlation_) {}
-  ReplyTo& operator=(ReplyTo&& other) noexcept;
-  ~ReplyTo() {
-    if (asker_) drop();
+      : asked_(other.asked_), asker_(other.asker_), correlation_(std::exchange(other.correlation_, 0)) {}
+  ReplyTo& operator=(ReplyTo&& other) noexcept {
+    if (this != &other) {
+      if (correlation_) drop();
+      asked_ = other.asked_;
+      asker_ = other.asker_;
+      correlation_ = std::exchange(other.correlation_, 0);
+    }
+    return *this;
   }
-  explicit operator bool() const { return static_cast<bool>(asker_); }
+  ~ReplyTo() {
+    if (correlation_) drop();
+  }
+  explicit operator bool() const { return correlation_ != 0; }
   void reply(const Payload& payload);
   void fail(const std::string& why);
 
  private:
   void drop() noexcept;
-  Address node_;   // the actor that was asked
-  Address asker_;  // nobody once answered
-  std::uint64_t correlation_ = 0;
+  Address asked_;
+  Address asker_;  // only its process is sure: it may be no actor
+  std::uint64_t correlation_ = 0;  // 0 once answered
 };
 
 // A message and what came with it, while it is handled.
 struct Incoming {
   Body body;
   Address sender;
-  std::uint64_t correlation = 0;
-  bool request = false;
-  bool answered = false;
   Address receiver;
+  std::uint64_t correlation = 0;  // 0 for what is not to be answered
 
-  void reply(const Payload& payload);  // at once, to the asker
-  ReplyTo later() {
-    answered = true;
-    return {receiver, sender, correlation};
-  }
+  void reply(const Payload& payload) { later().reply(payload); }
+  ReplyTo later() { return {receiver, sender, std::exchange(correlation, 0)}; }
 };
 
 using Handler = Function<void(Incoming&)>;
@@ -74,9 +77,13 @@ class Handlers {
     std::uint64_t schema = 0;
     capnp::StructSchema takes;  // what the actor understands can be shown as text while it is under way
     capnp::StructSchema gives;  // the reply, if any
-    Handler handler;
+    std::unique_ptr<Handler> handler;
   };
+  // Also while a handler runs: the one that is replaced lives until forget_replaced().
   void set(Entry entry);
+  void forget_replaced() {
+    if (!replaced_.empty()) replaced_.clear();
+  }
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }  // some are empty: schema 0
   Entry* find(std::uint64_t schema) {
     for (std::size_t i = schema & mask_;; i = (i + 1) & mask_) {
@@ -86,9 +93,12 @@ class Handlers {
   }
 
  private:
+  void place(Entry entry);
+
   std::vector<Entry> entries_ = std::vector<Entry>(4);
   std::size_t mask_ = 3;
   std::size_t used_ = 0;
+  std::vector<std::unique_ptr<Handler>> replaced_;
 };
 
 Address spawn(Function<std::unique_ptr<Actor>(Context&)> make);
@@ -191,7 +201,9 @@ class Actor {
       detail::read<Request>(in.body, [&](typename Request::Reader request) {
         if constexpr (std::is_invocable_v<F&, typename Request::Reader, typename Reply::Builder>) {
           detail::build<Reply>([&](typename Reply::Builder reply) { handler(request, reply); },
-                               [&](const detail::Payload& payload) { in.reply(payload); });
+                               [&](const detail::Payload& payload) {
+                                 if (in.correlation) in.reply(payload);
+                               });
         } else {
           static_assert(std::is_invocable_v<F&, typename Request::Reader, Responder<Reply>>,
                         "takes a Request::Reader and a Reply::Builder or Responder<Reply>");
@@ -207,6 +219,7 @@ class Actor {
 
   // Asks another actor; see Asked. Fails at once when it is dead, and when it dies before it answers.
   template <class Request, class Reply, class Fill>
+    requires std::is_invocable_v<Fill&, typename Request::Builder>
   [[nodiscard]] Asked<Reply> ask(const Address& address, Fill&& fill, Duration timeout = kForever) {
     return Asked<Reply>(detail::build<Request>(std::forward<Fill>(fill), [&](const detail::Payload& payload) {
       return start_ask(address, payload, timeout);
@@ -240,7 +253,8 @@ class Actor {
   friend class detail::Cell;
   template <class Request, class F>
   void add(capnp::StructSchema reply, F handler) {
-    handlers_.set({capnp::typeId<Request>(), capnp::Schema::from<Request>(), reply, std::move(handler)});
+    handlers_.set({capnp::typeId<Request>(), capnp::Schema::from<Request>(), reply,
+                   std::make_unique<detail::Handler>(std::move(handler))});
   }
   detail::Question start_ask(const Address& address, const detail::Payload& payload, Duration timeout);
 

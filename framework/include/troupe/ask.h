@@ -126,6 +126,7 @@ class Answer {
 
 // Asks an actor from a thread that is none: main(), a test, a thread of your own. Actors have a member of the same name.
 template <class Request, class Reply, class Fill>
+  requires std::is_invocable_v<Fill&, typename Request::Builder>
 [[nodiscard]] Answer<Reply> ask(const Address& address, Fill&& fill) {
   return Answer<Reply>(detail::build<Request>(
       std::forward<Fill>(fill), [&](const detail::Payload& payload) { return detail::ask_and_wait(address, payload); }));

@@ -1,0 +1,160 @@
+#include <fmt/format.h>
+#include <troupe/errors.h>
+
+#include <algorithm>
+
+#include "node/core.h"
+
+namespace troupe::node {
+
+namespace {
+
+// A closed link most often means that its process died, and the tree says so, with the cause; so long we wait for that.
+constexpr auto kLostLinkGrace = std::chrono::milliseconds(500);
+
+}  // namespace
+
+Peer& Core::find_peer(std::uint64_t process) {
+  auto& entry = peers_[process];
+  if (!entry) entry = std::make_unique<Peer>(process, options_.link);
+  last_peer_ = entry.get();
+  return *entry;
+}
+
+// The link that we send over; made now if there is none.
+Link& Core::link_to(Peer& peer) {
+  if (peer.out) return *peer.out;
+  if (peer.process == self_) {
+    auto [near, far] = transport::make_loopback(peer.options);
+    add_link(peer, std::move(far));
+    peer.out = &add_link(peer, std::move(near));
+    return *peer.out;
+  }
+  auto link = transport::make_link(peer.options);
+  peer.out = &add_link(peer, std::move(link.ours));
+  tree_.connect(peer.process, peer.options, std::move(link.theirs));
+  return *peer.out;
+}
+
+Link& Core::add_link(Peer& peer, std::unique_ptr<transport::Transport> transport) {
+  auto& link = *peer.links.emplace_back(std::make_unique<Link>(peer, ++links_made_, std::move(transport)));
+  links_.emplace(link.id(), &link);
+  epoll_.add(link.transport().descriptor(), transport::Transport::kDescriptorEvents, 2 * link.id());
+  if (const int lifeline = link.transport().lifeline(); lifeline >= 0) {
+    epoll_.add(lifeline, transport::Transport::kLifelineEvents, 2 * link.id() + 1);
+  }
+  activate(link);
+  return link;
+}
+
+void Core::activate(Link& link) {
+  if (link.active || link.lost) return;
+  link.active = true;
+  link.transport().disarm();
+  active_.push_back(&link);
+}
+
+// Forgets a link; bury() frees it, for it may be in use.
+void Core::drop(Link& link) {
+  link.lost = true;
+  Peer& peer = link.peer();
+  if (peer.out == &link) peer.out = nullptr;
+  epoll_.remove(link.transport().descriptor());
+  if (link.transport().lifeline() >= 0) epoll_.remove(link.transport().lifeline());
+  links_.erase(link.id());
+  dead_letter(link.owed_frames());
+  release(std::exchange(link.waiters, {}), true);
+  unpause(peer);
+  const auto at = std::ranges::find_if(peer.links, [&](const auto& owned) { return owned.get() == &link; });
+  dead_links_.push_back(std::move(*at));
+  peer.links.erase(at);
+}
+
+// What it said of its mailboxes is void.
+void Core::unpause(Peer& peer) {
+  for (auto& [slot, paused] : std::exchange(peer.paused, {})) {
+    dead_letter(paused.held.size());
+    release(std::move(paused.waiters), false);
+  }
+}
+
+// Nonsense came: for those who wait for this process now, it is dead. The next message to it makes a new link.
+void Core::poison(Link& link, const char* why) {
+  if (link.lost) return;
+  const std::uint64_t id = link.id();
+  const Death death{Death::Cause::unreachable, 0, fmt::format("its link was dropped: {}", why)};
+  drop(link);
+  fail(questions_.select([&](const Question& question) { return question.link == id; }), death);
+}
+
+// The other side is gone, or has dropped the link.
+void Core::closed(Link& link) {
+  Question& grace = questions_.open(Question::Kind::lost_link);
+  grace.target.process = link.peer().process;
+  grace.link = link.id();
+  questions_.set_deadline(grace, Clock::now() + kLostLinkGrace);
+  drop(link);
+}
+
+void Core::fail(const std::vector<std::uint64_t>& questions, const Death& death) {
+  for (const std::uint64_t id : questions) {
+    Question* question = questions_.find(id);
+    if (!question || question->settled) continue;
+    if (question->kind == Question::Kind::lost_link) {
+      questions_.close(*question);
+    } else if (question->kind != Question::Kind::timer) {
+      settle(*question, Event{.what = Event::What::down, .death = death, .found = {}});
+    }
+  }
+}
+
+void Core::offered(std::uint64_t process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
+  std::unique_ptr<transport::Transport> transport;
+  try {
+    transport = transport::join_link(options, std::move(ends));
+  } catch (const ProtocolError&) {
+    return;  // whoever sends over it sees it closed
+  }
+  Peer& from = find_peer(process);
+  Link& link = add_link(from, std::move(transport));
+  if (!from.out) from.out = &link;
+}
+
+void Core::down(std::uint64_t process, const Death& death) {
+  if (process == self_) return;
+  if (const auto found = peers_.find(process); found != peers_.end()) {
+    Peer& peer = *found->second;
+    while (!peer.links.empty()) {
+      Link& link = *peer.links.front();
+      link.transport().hang_up();
+      while (!link.lost && drain(link, 1024) != 0) push_owing();
+      if (!link.lost) drop(link);
+    }
+  }
+  slots_.for_each([&](detail::Cell& cell) {
+    std::erase_if(cell.watchers, [&](const auto& watcher) { return watcher.process == process; });
+    std::erase(cell.paused_processes, process);
+  });
+  if (auto node = peers_.extract(process)) {
+    if (last_peer_ == node.mapped().get()) last_peer_ = nullptr;
+    dead_peers_.push_back(std::move(node.mapped()));
+  }
+  fail(questions_.select([&](const Question& question) { return question.target.process == process && question.kind != Question::Kind::name; }), death);
+}
+
+void Core::found(std::uint64_t question, const Address& address, const transport::LinkOptions& options) {
+  Question* asked = questions_.find(question);
+  if (!asked || asked->kind != Question::Kind::name || asked->settled) return;
+  if (address.process != self_ && !peers_.contains(address.process)) find_peer(address.process).options = options;
+  settle(*asked, Event{.what = Event::What::found, .death = {}, .found = address});
+}
+
+void Core::not_found(std::uint64_t question, const Death& why) {
+  Question* asked = questions_.find(question);
+  if (!asked || asked->kind != Question::Kind::name || asked->settled) return;
+  settle(*asked, Event{.what = Event::What::down, .death = why, .found = {}});
+}
+
+void Core::stop_requested() { stop_all(); }
+
+}  // namespace troupe::node

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "node/letter.h"
+#include "transport/link.h"
+#include "transport/ring_transport.h"
+#include "transport/transport.h"
+
+namespace troupe::node {
+
+class Peer;
+
+// One link of a node, and what has to wait for room in it. Calls a ring directly, anything else through Transport.
+//
+// Threads: the node's.
+class Link {
+ public:
+  Link(Peer& peer, std::uint64_t id, std::unique_ptr<transport::Transport> transport);
+
+  // Puts the frame into the link; false while that is full or others wait before it.
+  bool send(const message::FrameHeader& header, const detail::Payload& payload) {
+    if (owing()) return false;
+    const std::size_t size = message::frame_size(payload);
+    std::byte* to = ring_ ? ring_->claim_unzeroed(size) : transport_->claim_unzeroed(size);
+    if (!to) return false;
+    message::write_frame(to, header, payload);
+    ring_ ? ring_->commit(size) : transport_->commit(size);
+    return true;
+  }
+  bool send(const KeptFrame& frame);
+  // Keeps it until there is room: behind the others, or before all that is no control message. Throws std::length_error if it is
+  // larger than the link takes.
+  void keep(KeptFrame frame, bool control);
+  // Sends what waits, as far as there is room; true when nothing waits any more.
+  bool push();
+  bool flush() { return ring_ ? ring_->flush() : transport_->flush(); }
+  [[nodiscard]] bool owing() const { return owed_frames_ != 0; }
+  [[nodiscard]] std::size_t owed_bytes() const { return owed_bytes_; }
+  [[nodiscard]] std::size_t owed_frames() const { return owed_frames_; }
+
+  [[nodiscard]] std::optional<std::span<const std::byte>> peek() { return ring_ ? ring_->peek() : transport_->peek(); }
+  [[nodiscard]] bool readable();  // or broken, which peek() then says
+  void release() { ring_ ? ring_->release() : transport_->release(); }
+
+  [[nodiscard]] transport::Transport& transport() { return *transport_; }
+  [[nodiscard]] Peer& peer() { return *peer_; }
+  [[nodiscard]] std::uint64_t id() const { return id_; }
+
+  // For the loop: what it knows about this link.
+  bool active = false;       // looked at in every pass, and disarmed
+  bool dirty = false;        // something was sent since the last flush
+  bool owing_noted = false;  // in the list of those that owe
+  bool lost = false;         // over; in the graveyard
+  std::vector<CellId> waiters;  // actors that sent more than it takes
+
+ private:
+  Peer* peer_;
+  std::uint64_t id_;
+  std::unique_ptr<transport::Transport> transport_;
+  transport::RingTransport* ring_;
+  std::deque<KeptFrame> control_;
+  std::deque<KeptFrame> frames_;
+  std::size_t owed_bytes_ = 0;
+  std::size_t owed_frames_ = 0;
+};
+
+// A process that this one exchanges messages with: its links, and those of its actors that want no messages for now. What is sent
+// goes over one link, so that it arrives in order; several are listened to, as both sides may have made one at the same time.
+//
+// Threads: the node's.
+class Peer {
+ public:
+  Peer(std::uint64_t number, const transport::LinkOptions& link_options) : process(number), options(link_options) {}
+
+  // An actor there whose mailbox is full.
+  struct Paused {
+    std::uint32_t generation = 0;
+    std::deque<KeptFrame> held;
+    std::size_t held_bytes = 0;
+    std::vector<CellId> waiters;
+  };
+  static constexpr std::size_t kPausedMax = 65536;
+
+  std::uint64_t process;
+  transport::LinkOptions options;
+  Link* out = nullptr;
+  std::vector<std::unique_ptr<Link>> links;
+  std::unordered_map<std::uint32_t, Paused> paused;
+  std::size_t watching = 0;  // monitors it has on actors of ours
+};
+
+}  // namespace troupe::node

@@ -1,0 +1,347 @@
+#include <troupe/actor.h>
+#include <troupe/errors.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "node/forest.h"
+#include "node/node.h"
+#include "node/test_actors.capnp.h"
+#include "support/catch.h"
+
+using namespace troupe;
+using namespace troupe::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kSoon = 20s;  // a test that waits longer has failed
+
+class Counter : public Actor {
+ public:
+  explicit Counter(Context& context, std::int64_t start = 0) : Actor(context), total_(start) {
+    on<Add>([this](Add::Reader add) { total_ += add.getAmount(); });
+    on<Get, Total>([this](Get::Reader, Total::Builder total) { total.setValue(total_); });
+    on<Slow, Total>([this](Slow::Reader, Responder<Total> reply) { later_.push_back(std::move(reply)); });
+    on<Drop>([this](Drop::Reader) { later_.clear(); });
+    on<Fail>([](Fail::Reader fail) { throw std::runtime_error(fail.getWhy().cStr()); });
+  }
+
+ private:
+  std::int64_t total_;
+  std::vector<Responder<Total>> later_;
+};
+
+// Two processes in one, and this thread, which belongs to the first.
+struct Pair {
+  Pair() {
+    here.start();
+    there.start();
+  }
+  ~Pair() {
+    here.stop();
+    there.stop();
+  }
+  template <class A, class... Args>
+  Address spawn_there(Args... args) {
+    return there.spawn([&](Context& context) { return std::make_unique<A>(context, args...); });
+  }
+  template <class A, class... Args>
+  Address spawn_here(Args... args) {
+    return here.spawn([&](Context& context) { return std::make_unique<A>(context, args...); });
+  }
+
+  Forest forest;
+  node::Node here{forest.tree(1)};
+  node::Node there{forest.tree(2)};
+  node::Node::Scope scope{here};
+};
+
+std::int64_t total_of(const Address& counter) { return ask<Get, Total>(counter).get(kSoon)->getValue(); }
+
+Death death_of(const Address& actor) {
+  try {
+    static_cast<void>(ask<Get, Total>(actor).get(kSoon));
+  } catch (const ActorDown& down) {
+    return down.death();
+  }
+  return {};
+}
+
+// Runs a function as an actor, and says what came of it.
+template <class Result>
+class Probe : public Actor {
+ public:
+  using Body = std::function<void(Probe&)>;
+  Probe(Context& context, Body body, std::shared_ptr<std::promise<Result>> promise) : Actor(context), promise_(std::move(promise)) {
+    body(*this);
+  }
+  void say(Result result) {
+    promise_->set_value(std::move(result));
+    stop();
+  }
+  using Actor::after;
+  using Actor::ask;
+  using Actor::every;
+  using Actor::look_up;
+  using Actor::monitor;
+  using Actor::on;
+  using Actor::register_name;
+  using Actor::self;
+  using Actor::sender;
+  using Actor::spawn;
+  using Actor::stop;
+
+ private:
+  std::shared_ptr<std::promise<Result>> promise_;
+};
+
+template <class Result>
+Result probe(Pair& pair, typename Probe<Result>::Body body) {
+  auto promise = std::make_shared<std::promise<Result>>();
+  auto future = promise->get_future();
+  pair.spawn_here<Probe<Result>>(body, promise);
+  REQUIRE(future.wait_for(kSoon) == std::future_status::ready);
+  return future.get();
+}
+
+}  // namespace
+
+TEST_CASE("an actor answers from here and from another process") {
+  Pair pair;
+  const Address near = pair.spawn_here<Counter>();
+  const Address far = pair.spawn_there<Counter>(10);
+  for (const Address& counter : {near, far}) {
+    for (int i = 0; i < 100; ++i) counter.send<Add>([&](Add::Builder add) { add.setAmount(i); });
+  }
+  CHECK(total_of(near) == 4950);
+  CHECK(total_of(far) == 4960);
+}
+
+TEST_CASE("an actor asks another") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>(42);
+  const auto value = probe<std::int64_t>(pair, [far](auto& actor) {
+    actor.template ask<Get, Total>(far).then([&actor](Total::Reader total) { actor.say(total.getValue()); });
+  });
+  CHECK(value == 42);
+}
+
+TEST_CASE("asking the dead fails at once, with the cause") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>();
+  far.send<Fail>([](Fail::Builder fail) { fail.setWhy("no such file"); });
+  const Death death = death_of(far);
+  CHECK(death.cause == Death::Cause::exception);
+  CHECK(death.detail == "no such file");
+  CHECK(death_of(Address()).cause == Death::Cause::unreachable);
+  CHECK(death_of(Address(2, 77, 1)).cause == Death::Cause::unreachable);
+  CHECK(death_of(Address(99, 0, 1)).cause == Death::Cause::unreachable);
+  CHECK(pair.there.dead_letters() == 0);
+  far.send<Add>();
+  CHECK(death_of(far).cause == Death::Cause::exception);
+  CHECK(pair.there.dead_letters() == 1);
+}
+
+TEST_CASE("a question under way fails when the actor asked ends") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>();
+  auto answer = ask<Slow, Total>(far);
+  far.send<Fail>([](Fail::Builder fail) { fail.setWhy("tired"); });
+  try {
+    static_cast<void>(answer.get(kSoon));
+    FAIL("answered");
+  } catch (const ActorDown& down) {
+    CHECK(down.death().detail == "tired");
+  }
+}
+
+TEST_CASE("a dropped Responder is an answer") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>();
+  auto answer = ask<Slow, Total>(far);
+  far.send<Drop>();
+  CHECK_THROWS_AS(answer.get(kSoon), RequestFailed);
+  CHECK_THROWS_AS((ask<Unknown, Total>(far).get(kSoon)), RequestFailed);
+  CHECK_THROWS_AS((ask<Add, Total>(far).get(kSoon)), RequestFailed);
+  CHECK(total_of(far) == 0);
+}
+
+TEST_CASE("a question times out") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>();
+  CHECK_THROWS_AS((ask<Slow, Total>(far).get(1ms)), TimeoutError);
+  const auto late = probe<bool>(pair, [far](auto& actor) {
+    actor.template ask<Slow, Total>(far, 1ms).then(
+        [&actor](Total::Reader) { actor.say(false); },
+        [&actor](const Error& error) { actor.say(dynamic_cast<const TimeoutError*>(&error) != nullptr); });
+  });
+  CHECK(late);
+}
+
+TEST_CASE("an answer that nobody cares to catch ends the actor") {
+  Pair pair;
+  const Address asker = pair.spawn_here<Probe<int>>([](auto& actor) {
+    actor.template ask<Get, Total>(Address(2, 5, 1)).then([](Total::Reader) {});
+  }, nullptr);
+  const auto death = probe<Death>(pair, [asker](auto& actor) {
+    actor.monitor(asker, [&actor](const Death& why) { actor.say(why); });
+  });
+  CHECK(death.cause == Death::Cause::exception);
+}
+
+TEST_CASE("whoever monitors an actor hears how it ended") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>();
+  const auto death = probe<Death>(pair, [far](auto& actor) {
+    actor.monitor(far, [&actor](const Death& why) { actor.say(why); });
+    far.send<Fail>([](Fail::Builder fail) { fail.setWhy("over"); });
+  });
+  CHECK(death.detail == "over");
+  const auto again = probe<Death>(pair, [far](auto& actor) {
+    actor.monitor(far, [&actor](const Death& late) { actor.say(late); });
+  });
+  CHECK(again == death);
+}
+
+TEST_CASE("timers come in order, again and again, until cancelled") {
+  Pair pair;
+  const auto order = probe<std::string>(pair, [](auto& actor) {
+    auto text = std::make_shared<std::string>();
+    auto ticks = std::make_shared<Timer>();
+    actor.after(3ms, [text] { *text += 'b'; });
+    actor.after(1ms, [text] { *text += 'a'; });
+    actor.after(2ms, [text] { *text += '-'; }).cancel();
+    *ticks = actor.every(4ms, [&actor, text, ticks] {
+      *text += 't';
+      if (text->size() == 5) ticks->cancel();
+      if (text->size() == 5) actor.after(10ms, [&actor, text] { actor.say(*text); });
+    });
+  });
+  CHECK(order == "abttt");
+}
+
+TEST_CASE("an actor has a name in the tree") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>(7);
+  pair.forest.tree(2).register_name("seven", far);
+  CHECK(look_up("seven", kSoon) == far);
+  CHECK_THROWS_AS(look_up("eight", kSoon), ActorDown);
+  const auto value = probe<std::int64_t>(pair, [](auto& actor) {
+    actor.look_up("seven").then([&actor](const Address& seven) {
+      actor.template ask<Get, Total>(seven).then([&actor](Total::Reader total) { actor.say(total.getValue()); });
+    });
+  });
+  CHECK(value == 7);
+}
+
+TEST_CASE("when a process dies, what it sent before comes first") {
+  Pair pair;
+  const auto heard = probe<std::string>(pair, [&pair](auto& actor) {
+    auto text = std::make_shared<std::string>();
+    actor.template on<Add>([text](Add::Reader) { *text += '+'; });
+    const Address me = actor.self();
+    const Address far = pair.there.spawn([me](Context& context) {
+      for (int i = 0; i < 5; ++i) me.send<Add>();
+      return std::make_unique<Counter>(context);
+    });
+    actor.monitor(far, [&actor, text](const Death& death) { actor.say(*text + death.describe()); });
+    pair.forest.kill(2, {Death::Cause::signalled, 9, ""});
+  });
+  CHECK(heard == "+++++killed by SIGKILL");
+  CHECK(death_of(Address(2, 0, 1)).cause == Death::Cause::signalled);
+}
+
+TEST_CASE("addresses travel in messages, and the sender is known") {
+  Pair pair;
+  const Address far = pair.spawn_there<Probe<int>>([](auto& actor) {
+    actor.template on<Note>([&actor](Note::Reader note) {
+      const Address to = note.getFrom();
+      to.send<Note>([&](Note::Builder back) {
+        back.setText(note.getText());
+        actor.sender().write(back.initFrom());
+      });
+    });
+  }, nullptr);
+  const auto same = probe<bool>(pair, [far](auto& actor) {
+    actor.template on<Note>([&actor, far](Note::Reader note) {
+      actor.say(Address(note.getFrom()) == actor.self() && actor.sender() == far && note.getText() == "hello");
+    });
+    far.send<Note>([&](Note::Builder note) {
+      note.setText("hello");
+      actor.self().write(note.initFrom());
+    });
+  });
+  CHECK(same);
+}
+
+TEST_CASE("messages larger than the link's memory arrive whole") {
+  Pair pair;
+  const std::size_t size = 5 << 20;
+  const auto right = probe<bool>(pair, [&pair, size](auto& actor) {
+    actor.template on<Note>([&actor, size](Note::Reader note) {
+      const auto data = note.getData();
+      bool same = data.size() == size;
+      for (std::size_t i = 0; i < data.size(); i += 997) same = same && data[i] == static_cast<unsigned char>(i);
+      actor.say(same);
+    });
+    const Address me = actor.self();
+    pair.there.spawn([me, size](Context& context) {
+      me.send<Note>([size](Note::Builder note) {
+        auto data = note.initData(size);
+        for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<unsigned char>(i);
+      });
+      return std::make_unique<Counter>(context);
+    });
+  });
+  CHECK(right);
+  CHECK_THROWS_AS(pair.spawn_there<Counter>().send<Note>([](Note::Builder note) { note.initData(100 << 20); }), std::length_error);
+}
+
+TEST_CASE("an actor that cannot be constructed is not there") {
+  Pair pair;
+  const auto make = [](Context&) -> std::unique_ptr<Actor> { throw std::runtime_error("not today"); };
+  CHECK_THROWS_WITH(pair.there.spawn(make), "not today");
+  CHECK(total_of(pair.spawn_there<Counter>(3)) == 3);
+}
+
+TEST_CASE("an ordered stop goes from the newest to the oldest, each in its time") {
+  class Last : public Actor {
+   public:
+    Last(Context& context, std::string& text, char mark) : Actor(context), text_(text), mark_(mark) {}
+    void on_stop() override {
+      after(2ms, [this] {
+        text_ += mark_;
+        stop();
+      });
+    }
+    std::string& text_;
+    char mark_;
+  };
+  Forest forest;
+  node::Node node(forest.tree(1));
+  std::string text;
+  for (const char mark : {'a', 'b', 'c'}) {
+    node.spawn([&](Context& context) { return std::make_unique<Last>(context, text, mark); });
+  }
+  forest.stop(1);
+  CHECK(node.run().cause == Death::Cause::stopped);
+  CHECK(text == "cba");
+}
+
+TEST_CASE("a node ends with its last actor, and says how") {
+  Forest forest;
+  node::Node node(forest.tree(1));
+  node.spawn([](Context& context) {
+    auto counter = std::make_unique<Counter>(context);
+    return counter;
+  });
+  const Address address(1, 0, 1);
+  {
+    const node::Node::Scope scope(node);
+    address.send<Fail>([](Fail::Builder fail) { fail.setWhy("end"); });
+  }
+  CHECK(node.run().detail == "end");
+}
