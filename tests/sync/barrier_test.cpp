@@ -1,0 +1,163 @@
+#include "sync/barrier.h"
+
+#include <chrono>
+#include <new>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "support/catch.h"
+#include "sync/memory.h"
+
+using namespace std::chrono_literals;
+using namespace troupe::sync;
+using troupe::shared::kRootSlot;
+using troupe::test::await;
+using troupe::test::memory_of;
+using troupe::test::SharedMemory;
+
+namespace {
+
+// Arrives and waits; the barrier must break.
+std::thread breaks_for(const SharedMemory& memory, Slot slot, std::optional<Slot>* culprit = nullptr) {
+  return std::thread([&memory, slot, culprit] {
+    try {
+      Barrier(memory, slot).wait();
+      FAIL_CHECK("passed a broken barrier");
+    } catch (const BrokenBarrierError& error) {
+      if (culprit != nullptr) *culprit = error.culprit();
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a Barrier releases all parties, each with another number, round after round") {
+  constexpr std::uint32_t parties = 3;
+  constexpr int rounds = 200;
+  const auto memory = memory_of<Barrier>(4U, parties);
+  std::atomic<int> acted = 0;
+  std::atomic<int> arrived = 0;
+  std::atomic<int> wrong = 0;
+  std::atomic<std::uint32_t> sum = 0;
+  std::vector<std::thread> threads;
+  for (Slot slot = 0; slot < parties; ++slot) {
+    threads.emplace_back([&, slot] {
+      Barrier barrier(memory, slot, {.action = [&] { wrong += arrived != static_cast<int>(parties) * ++acted; }});
+      for (int round = 1; round <= rounds; ++round) {
+        ++arrived;
+        sum += 1U << (4 * barrier.wait());
+        wrong += acted < round;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(acted == rounds);
+  CHECK(wrong == 0);
+  CHECK(sum == rounds * 0x111U);
+  Barrier barrier(memory, 0);
+  CHECK(barrier.parties() == 3);
+  CHECK(barrier.n_waiting() == 0);
+  CHECK_FALSE(barrier.broken());
+}
+
+TEST_CASE("a Barrier of one party never waits") {
+  const auto memory = memory_of<Barrier>(1U, 1U);
+  Barrier barrier(memory, 0);
+  CHECK(barrier.wait() == 0);
+  CHECK(barrier.wait(0s) == 0);
+}
+
+TEST_CASE("a time-out breaks a Barrier until it is reset") {
+  const auto memory = memory_of<Barrier>(4U, 2U);
+  Barrier barrier(memory, 0, {.timeout = 1ms});
+  CHECK_THROWS_AS(barrier.wait(), BrokenBarrierError);
+  CHECK(barrier.broken());
+  CHECK_FALSE(barrier.culprit());
+  CHECK_THROWS_AS(barrier.wait(10s), BrokenBarrierError);
+  CHECK(barrier.n_waiting() == 0);
+  barrier.reset();
+  CHECK_FALSE(barrier.broken());
+  std::uint32_t first = 9;
+  std::thread other([&] { first = Barrier(memory, 1).wait(); });
+  await([&] { return barrier.n_waiting() == 1; });
+  CHECK(barrier.wait(10s) == 1);
+  other.join();
+  CHECK(first == 0);
+}
+
+TEST_CASE("abort and reset end the waiting of others") {
+  const bool aborted = GENERATE(true, false);
+  const auto memory = memory_of<Barrier>(4U, 3U);
+  Barrier barrier(memory, 0);
+  auto one = breaks_for(memory, 1);
+  auto two = breaks_for(memory, 2);
+  await([&] { return barrier.n_waiting() == 2; });
+  aborted ? barrier.abort() : barrier.reset();
+  one.join();
+  two.join();
+  CHECK(barrier.broken() == aborted);
+  CHECK(barrier.n_waiting() == 0);
+}
+
+TEST_CASE("an action that throws breaks the Barrier") {
+  const auto memory = memory_of<Barrier>(4U, 2U);
+  Barrier barrier(memory, 0, {.action = [] { throw std::runtime_error("action"); }});
+  auto other = breaks_for(memory, 1);
+  await([&] { return barrier.n_waiting() == 1; });
+  CHECK_THROWS_WITH(barrier.wait(), "action");
+  other.join();
+  CHECK(barrier.broken());
+}
+
+TEST_CASE("a Barrier that is aborted or reset during its action is not passed") {
+  const bool aborted = GENERATE(true, false);
+  const auto memory = memory_of<Barrier>(4U, 2U);
+  Barrier other(memory, 2);
+  Barrier barrier(memory, 0, {.action = [&] { aborted ? other.abort() : other.reset(); }});
+  auto waiter = breaks_for(memory, 1);
+  await([&] { return barrier.n_waiting() == 1; });
+  CHECK_THROWS_AS(barrier.wait(), BrokenBarrierError);
+  waiter.join();
+  CHECK(barrier.broken() == aborted);
+}
+
+TEST_CASE("the death of a party breaks the Barrier and is named") {
+  const auto memory = memory_of<Barrier>(8U, 3U);
+  Barrier root(memory, kRootSlot);
+  std::optional<Slot> culprit;
+
+  SECTION("while others wait, between two rounds") { Barrier(memory, 5).enlist(5); }
+  SECTION("inside of wait()") {
+    // As its death leaves it: the thread that stands for it is never heard of again, until the barrier breaks.
+    auto victim = breaks_for(memory, 5);
+    await([&] { return root.n_waiting() == 1; });
+    auto waiter = breaks_for(memory, 1, &culprit);
+    await([&] { return root.n_waiting() == 2; });
+    root.recover(5, End::finished);  // it cannot have finished in there
+    waiter.join();
+    CHECK(culprit == 5U);
+    Barrier(memory, 0).reset();
+    victim.join();
+    return;
+  }
+  auto waiter = breaks_for(memory, 1, &culprit);
+  await([&] { return root.n_waiting() == 1; });
+  root.recover(4, End::died);  // a user, but no party
+  root.recover(5, End::died);
+  waiter.join();
+  CHECK(culprit == 5U);
+  CHECK(root.culprit() == 5U);
+  CHECK_THROWS_AS(Barrier(memory, 2).wait(), BrokenBarrierError);
+  Barrier(memory, 2).reset();
+  CHECK_FALSE(root.culprit());
+}
+
+TEST_CASE("a party that finished does not break the Barrier") {
+  const auto memory = memory_of<Barrier>(4U, 2U);
+  Barrier root(memory, kRootSlot);
+  Barrier(memory, 3).enlist(3);
+  root.recover(3, End::finished);
+  CHECK_FALSE(root.broken());
+  CHECK(root.recovered(3));
+}
