@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
+#include <iostream>
 #include <stdexcept>
 
 #include "process/client.h"
@@ -24,6 +26,12 @@ std::string default_name() {
   const auto& mine = client().name();
   const std::string number = std::to_string(++count);
   return client().self() == process::kMain ? "Process-" + number : mine + ":" + number;
+}
+
+// As Python does: so what was printed before a process was started stands before what that prints.
+void flush_standard_streams() {
+  std::cout.flush();
+  std::fflush(stdout);
 }
 
 struct Stack {
@@ -89,6 +97,7 @@ Process::~Process() {
 
 void Process::start() {
   if (state_->id != process::kNoProcess) throw std::logic_error("cannot start a process twice");
+  flush_standard_streams();
   state_->id = client().start({.entry = state_->call.run,
                                .arguments = std::move(state_->call.bytes),
                                .name = state_->options.name,
