@@ -267,7 +267,7 @@ TEST_CASE("who armed is woken by a frame, by room and by the end; who has someth
 
   ends.left.reset();
   while (!ends.right->closed()) {
-    ends.right->peek();
+    (void)ends.right->peek();
     REQUIRE(waiter.wait(soon()));
   }
 }
