@@ -1,0 +1,215 @@
+#include "queue/leases.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <troupe/errors.h>
+
+namespace troupe::queue {
+namespace {
+
+using State = Leases::State;
+
+constexpr std::uint64_t word_of(State state, Owner owner, std::uint32_t deliveries) {
+  return std::uint64_t{deliveries} << 32 | std::uint64_t{owner} << 16 | static_cast<std::uint64_t>(state);
+}
+constexpr State state_of(std::uint64_t word) { return static_cast<State>(word & 0xffff); }
+constexpr Owner owner_in(std::uint64_t word) { return static_cast<Owner>(word >> 16 & 0xffff); }
+constexpr std::uint32_t deliveries_in(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
+constexpr std::uint64_t with_state(std::uint64_t word, State state, Owner owner) { return word_of(state, owner, deliveries_in(word)); }
+
+constexpr bool is_held(State state) { return state == State::held || state == State::fetched || state == State::taken; }
+
+// Only a thread that buries the same dead letter can come first.
+constexpr int kAttemptsMax = 1000;
+
+template <class Look>
+void for_each(const QueueMemory& memory, std::uint32_t used, Look look) {
+  for (std::uint32_t i = 0; i < used; ++i) look(i, memory.entry(i).state.load(std::memory_order_seq_cst));
+}
+
+}  // namespace
+
+std::uint32_t Leases::used(const QueueMemory& memory) {
+  return std::min(memory.control().leases.used.load(std::memory_order_acquire), memory.constants.leases_max);
+}
+
+std::optional<std::uint32_t> Leases::free_entry() {
+  const auto is_free = [&](std::uint32_t i) { return memory_.entry(i).state.load(std::memory_order_acquire) == 0; };
+  const std::uint32_t before = used(memory_);
+  const std::uint32_t first = std::min(hint_.load(std::memory_order_relaxed), before);
+  for (std::uint32_t i = first; i < before; ++i)
+    if (is_free(i)) return i;
+  for (std::uint32_t i = 0; i < first; ++i)
+    if (is_free(i)) return i;
+  if (before == memory_.constants.leases_max) return {};
+  const Geometry& geometry = memory_.geometry;
+  os::allocate(memory_.descriptor(), geometry.entries + before * sizeof(LeaseEntry), sizeof(LeaseEntry));
+  os::allocate(memory_.descriptor(), geometry.lease_data + before * geometry.lease_stride, geometry.lease_stride);
+  if (!is_free(before)) QueueMemory::throw_corrupt("a lease that was never made");
+  heap().used.store(before + 1, std::memory_order_release);
+  return before;
+}
+
+Lease Leases::become(std::uint32_t entry, State state, std::uint32_t deliveries) {
+  const Lease lease{entry, word_of(state, me_, deliveries)};
+  memory_.entry(entry).state.store(lease.state, std::memory_order_release);
+  hint_.store(entry + 1, std::memory_order_relaxed);
+  return lease;
+}
+
+std::optional<Lease> Leases::hold(std::uint64_t position, std::span<const std::byte> bytes) {
+  const auto i = free_entry();
+  if (!i) return {};
+  LeaseEntry& entry = memory_.entry(*i);
+  if (!bytes.empty()) std::memcpy(memory_.lease_data(*i), bytes.data(), bytes.size());
+  entry.position.store(position, std::memory_order_relaxed);
+  entry.size.store(bytes.size(), std::memory_order_relaxed);
+  entry.block.store(0, std::memory_order_relaxed);
+  return become(*i, State::held, 1);
+}
+
+std::optional<Lease> Leases::hold(std::uint64_t position, const LargeItem& item, State as) {
+  const auto i = free_entry();
+  if (!i) return {};
+  LeaseEntry& entry = memory_.entry(*i);
+  entry.position.store(position, std::memory_order_relaxed);
+  entry.size.store(item.size, std::memory_order_relaxed);
+  entry.block.store(item.block, std::memory_order_relaxed);
+  return become(*i, as, 1);
+}
+
+void Leases::cancel(const Lease& lease) {
+  std::uint64_t expected = lease.state;
+  memory_.entry(lease.entry).state.compare_exchange_strong(expected, 0, std::memory_order_release);
+}
+
+// The flag goes down before the search and up again if that found one; those who return an item set it before and after.
+std::optional<Lease> Leases::take_returned() {
+  heap().look.exchange(0, std::memory_order_seq_cst);
+  auto lease = take_first(State::returned, State::held);
+  if (!lease) return {};
+  heap().look.store(1, std::memory_order_seq_cst);
+  heap().redelivered.fetch_add(1, std::memory_order_relaxed);
+  return lease;
+}
+
+std::optional<Lease> Leases::take_dead() { return take_first(State::dead, State::taken); }
+
+std::optional<Lease> Leases::take_first(State from, State to) {
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    std::optional<std::uint32_t> first;
+    std::uint64_t first_state = 0, first_position = 0;
+    for_each(memory_, used(memory_), [&](std::uint32_t i, std::uint64_t state) {
+      if (state_of(state) != from) return;
+      const std::uint64_t position = memory_.entry(i).position.load(std::memory_order_relaxed);
+      if (first && position >= first_position) return;
+      first = i, first_state = state, first_position = position;
+    });
+    if (!first) return {};
+    const std::uint32_t deliveries = deliveries_in(first_state) + (to == State::held ? 1 : 0);
+    const Lease lease{*first, word_of(to, me_, deliveries)};
+    if (memory_.entry(*first).state.compare_exchange_strong(first_state, lease.state, std::memory_order_seq_cst)) return lease;
+  }
+  QueueMemory::throw_corrupt("leases that change all the time");
+}
+
+Leases::Item Leases::item(const Lease& lease) const {
+  const LeaseEntry& entry = memory_.entry(lease.entry);
+  const std::uint64_t size = entry.size.load(std::memory_order_relaxed);
+  const BlockId block = entry.block.load(std::memory_order_relaxed);
+  if (block != 0) return {{}, LargeItem{block, size}};
+  if (size > memory_.geometry.small_max) QueueMemory::throw_corrupt("a leased item that is too large");
+  return {{memory_.lease_data(lease.entry), size}, {}};
+}
+
+bool Leases::acknowledge(const Lease& lease) {
+  if (!settle(memory_, lease.entry, lease.state, me_)) return false;
+  hint_.store(lease.entry, std::memory_order_relaxed);
+  return true;
+}
+
+// Ends a lease. An item in a block is marked `over` first: whoever is killed then has its block freed by root.
+bool Leases::settle(const QueueMemory& memory, std::uint32_t index, std::uint64_t seen, Owner me) {
+  LeaseEntry& entry = memory.entry(index);
+  const BlockId block = entry.block.load(std::memory_order_relaxed);
+  if (block == 0) return entry.state.compare_exchange_strong(seen, 0, std::memory_order_seq_cst);
+  const std::uint64_t over = with_state(seen, State::over, me);
+  if (seen != over && !entry.state.compare_exchange_strong(seen, over, std::memory_order_seq_cst)) return false;
+  Blocks::free(memory, block);
+  entry.state.store(0, std::memory_order_seq_cst);
+  return true;
+}
+
+bool Leases::give_back(const Lease& lease) { return give_back(memory_, lease.entry, lease.state, me_); }
+
+bool Leases::give_back(const QueueMemory& memory, std::uint32_t index, std::uint64_t seen, Owner me) {
+  LeaseHeap& heap = memory.control().leases;
+  std::atomic<std::uint64_t>& state = memory.entry(index).state;
+  const std::uint32_t most = memory.constants.deliveries_max;
+  const bool too_often = most != 0 && deliveries_in(seen) >= most;
+  if (state_of(seen) == State::taken || too_often) {
+    const bool again = state_of(seen) == State::taken;
+    if (!state.compare_exchange_strong(seen, with_state(seen, State::dead, 0), std::memory_order_seq_cst)) return false;
+    if (!again) heap.quarantined.fetch_add(1, std::memory_order_relaxed);
+    bury(memory, me);
+    return true;
+  }
+  heap.look.store(1, std::memory_order_seq_cst);
+  if (!state.compare_exchange_strong(seen, with_state(seen, State::returned, 0), std::memory_order_seq_cst)) return false;
+  heap.look.store(1, std::memory_order_seq_cst);
+  return true;
+}
+
+// Dead letters that nobody fetches must not fill all entries: at most half, the oldest go first.
+void Leases::bury(const QueueMemory& memory, Owner me) {
+  if (count(memory, State::dead) <= std::max(memory.constants.leases_max / 2, 1U)) return;
+  Leases leases(memory, me);
+  if (const auto oldest = leases.take_first(State::dead, State::over)) {
+    settle(memory, oldest->entry, oldest->state, me);
+    memory.control().leases.dropped.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+std::uint32_t Leases::count(const QueueMemory& memory, State wanted) {
+  std::uint32_t count = 0;
+  for_each(memory, used(memory), [&](std::uint32_t, std::uint64_t state) { count += state_of(state) == wanted ? 1 : 0; });
+  return count;
+}
+
+Leases::Holders Leases::holders() const {
+  Holders holders;
+  for_each(memory_, used(memory_), [&](std::uint32_t, std::uint64_t state) {
+    if (state_of(state) == State::held) (owner_in(state) == me_ ? holders.me : holders.others) = true;
+    if (state_of(state) == State::returned) holders.returned = true;
+  });
+  return holders;
+}
+
+void Leases::drop_uncommitted(const QueueMemory& memory, Owner dead) {
+  const std::uint64_t head = memory.control().head.head.load(std::memory_order_acquire);
+  for_each(memory, used(memory), [&](std::uint32_t i, std::uint64_t state) {
+    if (!is_held(state_of(state)) || owner_in(state) != dead) return;
+    if (memory.entry(i).position.load(std::memory_order_relaxed) >= head) memory.entry(i).state.store(0, std::memory_order_seq_cst);
+  });
+}
+
+void Leases::give_back_all(const QueueMemory& memory, Owner dead) {
+  // A user may have been killed while the flag was down for its search.
+  memory.control().leases.look.store(1, std::memory_order_seq_cst);
+  for_each(memory, used(memory), [&](std::uint32_t i, std::uint64_t state) {
+    // What is root's own was left by a root that was killed here; there is only one at a time.
+    if (owner_in(state) != dead && owner_in(state) != kRootOwner) return;
+    switch (state_of(state)) {
+      case State::held:
+      case State::taken: give_back(memory, i, state, kRootOwner); break;
+      case State::fetched:
+      case State::over: settle(memory, i, state, kRootOwner); break;
+      case State::free:
+      case State::returned:
+      case State::dead: break;
+    }
+  });
+}
+
+}  // namespace troupe::queue

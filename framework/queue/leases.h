@@ -1,0 +1,95 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "queue/blocks.h"
+#include "queue/owner_lock.h"
+#include "queue/queue_memory.h"
+
+namespace troupe::queue {
+
+// An item that a user holds until it acknowledges it or gives it back. A small item was copied from the log into the entry, so a
+// long lease holds up nothing.
+struct Lease {
+  std::uint32_t entry = 0;
+  std::uint64_t state = 0;
+
+  // How often the item was handed out, this time included.
+  [[nodiscard]] std::uint32_t deliveries() const { return static_cast<std::uint32_t>(state >> 32); }
+};
+
+// The entries of leased items. All that may happen to one is a change of one word:
+//
+//      | deliveries: 32 bits | owner: 16 bits | state: 16 bits |
+//
+//      free ── held ── free                  acknowledged
+//               ├──── over ── free           the same for an item in a block: whoever is `over` frees the block
+//               ├──── returned ── held …     given back, or its user died
+//               └──── dead ── taken ── free  too often; nobody gets it but who asks for dead letters
+//      free ── fetched ── over ── free       a plain get of an item in a block
+//
+// An entry is held before the store that takes its record from the log. Where its user was killed in between, the record is
+// still there and the entry, whose position is not before the head, is void.
+//
+// Threads: any; those that find entries for the caller under the get lock.
+class Leases {
+ public:
+  enum class State : std::uint16_t { free = 0, held, fetched, returned, over, dead, taken };
+
+  Leases(const QueueMemory& memory, Owner me) : memory_(memory), me_(me) {}
+
+  // A lease of the record at `position`: of `bytes`, or else of `block` with an item of that size. Nothing if there is no free entry.
+  [[nodiscard]] std::optional<Lease> hold(std::uint64_t position, std::span<const std::byte> bytes);
+  [[nodiscard]] std::optional<Lease> hold(std::uint64_t position, const LargeItem& item, State as);
+  // The head did not move past it after all.
+  void cancel(const Lease& lease);
+
+  // Some entry may be returned. Relaxed: the caller looks again before it sleeps.
+  [[nodiscard]] bool may_be_returned() const { return heap().look.load(std::memory_order_relaxed) != 0; }
+  // The returned item that was put first; it is ours now.
+  [[nodiscard]] std::optional<Lease> take_returned();
+  [[nodiscard]] std::optional<Lease> take_dead();
+
+  // Where the item is: its bytes, or the block that holds them. Throws ProtocolError.
+  struct Item {
+    std::span<const std::byte> bytes;
+    std::optional<LargeItem> large;
+  };
+  [[nodiscard]] Item item(const Lease& lease) const;
+
+  // Over. False if it was over before. Not under the get lock.
+  bool acknowledge(const Lease& lease);
+  // Others may have it, unless it was handed out too often.
+  bool give_back(const Lease& lease);
+
+  [[nodiscard]] static std::uint32_t count(const QueueMemory& memory, State state);
+  // Of leases that are not over; `returned` ones wait for somebody to take them.
+  struct Holders {
+    bool me = false, others = false, returned = false;
+  };
+  [[nodiscard]] Holders holders() const;
+
+  // For root: what is to be done about entries of a dead user; drop_uncommitted() while it still has the get lock from it.
+  static void drop_uncommitted(const QueueMemory& memory, Owner dead);
+  static void give_back_all(const QueueMemory& memory, Owner dead);
+
+ private:
+  [[nodiscard]] LeaseHeap& heap() const { return memory_.control().leases; }
+  [[nodiscard]] static std::uint32_t used(const QueueMemory& memory);
+  [[nodiscard]] std::optional<std::uint32_t> free_entry();
+  [[nodiscard]] Lease become(std::uint32_t entry, State state, std::uint32_t deliveries);
+  [[nodiscard]] std::optional<Lease> take_first(State from, State to);
+  static bool settle(const QueueMemory& memory, std::uint32_t entry, std::uint64_t seen, Owner me);
+  static bool give_back(const QueueMemory& memory, std::uint32_t entry, std::uint64_t seen, Owner me);
+  static void bury(const QueueMemory& memory, Owner me);
+
+  const QueueMemory& memory_;
+  Owner me_;
+  std::atomic<std::uint32_t> hint_{0};  // an entry that we freed
+};
+
+}  // namespace troupe::queue

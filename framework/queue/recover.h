@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "queue/queue_memory.h"
+
+namespace troupe::queue {
+
+// What recover() does; tests leave out a step to see that they would notice.
+struct RecoverSteps {
+  bool segment_lock = true;
+  bool get_lock = true;
+  bool put_lock = true;
+  bool blocks = true;
+  bool leases = true;
+  bool wake = true;
+};
+
+// Puts the affairs of the user in `slot` in order, whose process is gone or is done with the queue. Afterwards another may have the
+// slot. For root alone, which sees the deaths: it never waits for a living user, and does nothing twice if it is called twice.
+//
+//  1. Takes over the locks that the user held and finishes or undoes what it was doing under them.
+//  2. Frees the blocks that it was writing.
+//  3. Returns its leases; those delivered too often become dead letters.
+//  4. Wakes everybody who sleeps on any word. The user may have been about to wake one, or have been woken in another's stead;
+//     nobody knows, and this covers it all.
+//
+// Throws ProtocolError if the shared memory was overwritten.
+//
+// Threads: one at a time in the whole tree.
+void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps = {});
+
+}  // namespace troupe::queue

@@ -1,0 +1,419 @@
+#include "queue/shared_queue.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <troupe/errors.h>
+
+#include "base/check.h"
+#include "os/affinity.h"
+
+namespace troupe::queue {
+namespace {
+
+// Who does not wait for room or items still waits for whoever is moving one.
+Clock::time_point lock_deadline(Clock::time_point deadline) { return deadline == kNow ? Clock::time_point::max() : deadline; }
+
+const QueueMemory& checked(const std::shared_ptr<const QueueMemory>& memory, std::uint32_t slot) {
+  TROUPE_CHECK(memory && slot < memory->constants.users_max, "a queue's user needs the queue's memory and a slot below users_max");
+  return *memory;
+}
+
+bool nobody_else(const QueueMemory&) { return false; }
+
+}  // namespace
+
+SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot)
+    : memory_(std::move(memory)),
+      me_(owner_of(slot)),
+      may_spin_(os::allowed_cpus().size() > 1),
+      put_lock_(checked(memory_, slot).control().put.lock, me_, memory_->constants.users_max, may_spin_),
+      get_lock_(control().get.lock, me_, memory_->constants.users_max, may_spin_),
+      segments_(*memory_, me_, may_spin_),
+      writer_(*memory_, segments_),
+      reader_(*memory_, segments_),
+      blocks_(*memory_, me_),
+      leases_(*memory_, me_) {}
+
+// Once the shared memory was found broken, nothing in it is to be believed.
+template <class Work>
+auto SharedQueue::guarded(Work work) {
+  if (poisoned_.load(std::memory_order_relaxed)) [[unlikely]] throw ProtocolError("this queue's shared memory was overwritten");
+  try {
+    return work();
+  } catch (const ProtocolError&) {
+    poisoned_.store(true, std::memory_order_relaxed);
+    throw;
+  }
+}
+
+std::uint64_t SharedQueue::item_size_max() const {
+  const std::uint64_t bytes_max = memory_->constants.bytes_max;
+  return bytes_max == 0 ? memory_->geometry.item_max : std::min(bytes_max, memory_->geometry.item_max);
+}
+
+void SharedQueue::check(std::size_t size) const {
+  if (size > item_size_max()) [[unlikely]] {
+    throw std::length_error("an item of " + std::to_string(size) + " bytes does not fit in a queue that takes " + std::to_string(item_size_max()));
+  }
+}
+
+// Putting.
+
+PutResult SharedQueue::put(std::span<const std::byte> item, Clock::time_point deadline) {
+  check(item.size());
+  return guarded([&] {
+    if (item.size() > memory_->geometry.small_max) [[unlikely]] return put_large(item, deadline);
+    const auto until = lock_deadline(deadline);
+    return insert([&](LogWriter::Batch& batch) { return writer_.append(batch, item, until); }, 0, deadline);
+  });
+}
+
+template <class Append>
+PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point deadline) {
+  const bool may_wait = memory_->constants.overflow == Overflow::block;
+  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, may_wait ? deadline : kNow, may_spin_);
+  for (;;) {
+    Held held(put_lock_, lock_deadline(deadline));
+    if (!held) return PutResult::full;
+    if (control().put.closed.load(std::memory_order_relaxed) != 0) [[unlikely]] return PutResult::closed;
+    auto batch = writer_.begin();
+    if (append(batch)) [[likely]] {
+      writer_.commit(batch, block);
+      if (block != 0) blocks_.mark_queued(block);
+      held.release();
+      signal(control().items);
+      return PutResult::done;
+    }
+    if (make_room(deadline)) continue;
+    held.release();
+    if (!waiter.again(control().head.count)) return refuse();
+  }
+}
+
+// Under the put lock: by what a killed consumer left undone, or by the queue's policy.
+bool SharedQueue::make_room(Clock::time_point deadline) {
+  const std::uint64_t read = control().head.head.load(std::memory_order_relaxed) >> memory_->constants.segment_shift;
+  if (control().segments.freed.load(std::memory_order_relaxed) < read) {
+    Held held(get_lock_, lock_deadline(deadline));
+    if (held && reader_.give_back_segments(lock_deadline(deadline))) return true;
+  }
+  return memory_->constants.overflow == Overflow::drop_oldest && drop_oldest();
+}
+
+bool SharedQueue::drop_oldest() {
+  Held held(get_lock_, Clock::time_point::max());
+  auto cursor = reader_.begin();
+  LogReader::Record record;
+  if (!reader_.peek(cursor, record)) return false;
+  std::optional<Lease> lease;
+  if (record.large.block != 0) {
+    blocks_.check(record.large.block, record.large.size);
+    lease = leases_.hold(record.start, record.large, Leases::State::fetched);
+    if (!lease) return false;
+  }
+  LogReader::pass(cursor, record);
+  reader_.commit_dropped(cursor);
+  held.release();
+  if (lease) leases_.acknowledge(*lease);
+  after_taking();
+  return true;
+}
+
+PutResult SharedQueue::refuse() {
+  if (memory_->constants.overflow != Overflow::drop_newest) return PutResult::full;
+  control().put.dropped.fetch_add(1, std::memory_order_relaxed);
+  return PutResult::dropped;
+}
+
+// The item is copied into its block outside of any lock.
+PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_point deadline) {
+  const Overflow overflow = memory_->constants.overflow;
+  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, overflow == Overflow::block ? deadline : kNow, may_spin_);
+  std::optional<BlockId> block;
+  while (!(block = blocks_.write(item))) {
+    if (closed()) return PutResult::closed;
+    if (overflow == Overflow::drop_oldest && drop_oldest()) continue;
+    if (!waiter.again(control().head.count)) return refuse();
+  }
+  PutResult result = PutResult::full;
+  try {
+    const auto until = lock_deadline(deadline);
+    result = insert([&](LogWriter::Batch& batch) { return writer_.append(batch, LargeItem{*block, item.size()}, until); }, *block, deadline);
+  } catch (...) {
+    blocks_.free(*block);
+    throw;
+  }
+  if (result != PutResult::done) {
+    blocks_.free(*block);
+    signal(control().room.room);
+  }
+  return result;
+}
+
+std::size_t SharedQueue::put_many(Spans items, Clock::time_point deadline) {
+  for (const auto& item : items) check(item.size());
+  return guarded([&] {
+    std::size_t done = 0;
+    const bool batches = memory_->constants.overflow == Overflow::block || memory_->constants.overflow == Overflow::fail;
+    while (done < items.size()) {
+      std::size_t put = batches ? append_some(items.subspan(done), deadline) : 0;
+      // Full, closed, or not a matter of batches: as a single one it waits, or is dropped, or what it may be.
+      if (put == 0) {
+        const PutResult result = SharedQueue::put(items[done], deadline);
+        if (result == PutResult::full || result == PutResult::closed) break;
+        put = 1;
+      }
+      done += put;
+    }
+    return done;
+  });
+}
+
+// As many small items as there is room for, at once.
+std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
+  Held held(put_lock_, lock_deadline(deadline));
+  if (!held || control().put.closed.load(std::memory_order_relaxed) != 0) return 0;
+  auto batch = writer_.begin();
+  std::size_t put = 0;
+  try {
+    while (put < items.size() && items[put].size() <= memory_->geometry.small_max && writer_.append(batch, items[put], lock_deadline(deadline))) ++put;
+  } catch (const SystemError&) {
+    if (put == 0) throw;
+  }
+  if (put == 0) return 0;
+  writer_.commit(batch);
+  held.release();
+  signal(control().items);
+  return put;
+}
+
+// Getting.
+
+template <class Sink>
+GetResult SharedQueue::take(Sink sink, std::vector<Lease>* leases, std::size_t most, Clock::time_point deadline) {
+  Waiter waiter(*memory_, control().items, &LogReader::may_have_items, deadline, may_spin_);
+  for (;;) {
+    Held held(get_lock_, lock_deadline(deadline));
+    if (!held) return GetResult::empty;
+    if (take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
+    if (closed() && is_drained()) return GetResult::ended;
+    held.release();
+    if (!waiter.again(control().tail.tail)) return GetResult::empty;
+  }
+}
+
+// Under the get lock, which it releases when it has taken something.
+template <class Sink>
+bool SharedQueue::take_some(Held& held, Sink& sink, std::vector<Lease>* leases, std::size_t most) {
+  if (leases_.may_be_returned()) [[unlikely]] {
+    if (const auto lease = leases_.take_returned()) {
+      held.release();
+      hand_over(*lease, sink, leases);
+      return true;
+    }
+  }
+  auto cursor = reader_.begin();
+  LogReader::Record record;
+  if (copy_small(cursor, record, sink, leases, most) > 0) [[likely]] {
+    reader_.commit(cursor);
+    held.release();
+    after_taking();
+    return true;
+  }
+  if (record.large.block == 0) return false;
+  const Lease lease = hold(record, leases != nullptr);
+  LogReader::pass(cursor, record);
+  reader_.commit(cursor);
+  held.release();
+  after_taking();
+  hand_over(lease, sink, leases);
+  return true;
+}
+
+// Copies items out, and into leases, up to `most` or to a large one; `record` is the last one looked at.
+template <class Sink>
+std::size_t SharedQueue::copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, std::vector<Lease>* leases,
+                                    std::size_t most) {
+  std::size_t count = 0;
+  const std::size_t leases_before = leases ? leases->size() : 0;
+  try {
+    for (; count < most && reader_.peek(cursor, record) && record.large.block == 0; ++count) {
+      if (leases) {
+        leases->reserve(leases->size() + 1);
+        const auto lease = leases_.hold(record.start, record.bytes);
+        if (!lease && count > 0) break;
+        if (!lease) throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
+        leases->push_back(*lease);
+      }
+      const std::span<std::byte> room = sink(record.bytes.size());
+      if (!room.empty()) std::memcpy(room.data(), record.bytes.data(), room.size());
+      LogReader::pass(cursor, record);
+    }
+  } catch (...) {
+    for (; leases && leases->size() > leases_before; leases->pop_back()) leases_.cancel(leases->back());
+    throw;
+  }
+  return count;
+}
+
+Lease SharedQueue::hold(const LogReader::Record& record, bool leased) {
+  blocks_.check(record.large.block, record.large.size);
+  const auto lease = leases_.hold(record.start, record.large, leased ? Leases::State::held : Leases::State::fetched);
+  if (!lease) throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
+  return *lease;
+}
+
+// An item that is ours already: copied out without any lock.
+template <class Sink>
+void SharedQueue::hand_over(const Lease& lease, Sink& sink, std::vector<Lease>* leases) {
+  try {
+    const auto item = leases_.item(lease);
+    if (item.large) {
+      blocks_.check(item.large->block, item.large->size);
+      blocks_.read(item.large->block, sink(item.large->size));
+    } else {
+      const std::span<std::byte> room = sink(item.bytes.size());
+      if (!room.empty()) std::memcpy(room.data(), item.bytes.data(), room.size());
+    }
+    if (leases) leases->push_back(lease);
+  } catch (...) {
+    give_back(lease);
+    throw;
+  }
+  if (!leases) acknowledge(lease);
+}
+
+// Of a closed queue whose log seemed empty: nothing came before it was closed, and nothing will come back.
+bool SharedQueue::is_drained() {
+  if (LogReader::may_have_items(*memory_)) return false;
+  control().room.idle.want.store(1, std::memory_order_seq_cst);  // the last lease to end wakes us
+  const auto holders = leases_.holders();
+  return !holders.returned && (holders.me || !holders.others);
+}
+
+// After a full fence, as signal() needs it.
+void SharedQueue::after_taking() {
+  signal(control().room.room);
+  Wait& idle = control().room.idle;
+  if (idle.want.load(std::memory_order_relaxed) == 0) [[likely]] return;
+  if (!is_idle() || idle.want.exchange(0, std::memory_order_seq_cst) == 0) return;
+  wake_all(idle);
+  wake_all(control().items);
+}
+
+void SharedQueue::after_returning() {
+  signal(control().items);
+  after_taking();
+}
+
+GetResult SharedQueue::get(Bytes& item, Clock::time_point deadline) {
+  const auto sink = [&](std::size_t size) { return item.resize(size), std::span(item); };
+  return guarded([&] { return take(sink, nullptr, 1, deadline); });
+}
+
+GetResult SharedQueue::get_many(Items& items, std::size_t most, Clock::time_point deadline) {
+  items.clear();
+  const auto sink = [&](std::size_t size) { return items.add(size); };
+  return guarded([&] { return take(sink, nullptr, most, deadline); });
+}
+
+GetResult SharedQueue::lease(Bytes& item, Lease& lease, Clock::time_point deadline) {
+  const auto sink = [&](std::size_t size) { return item.resize(size), std::span(item); };
+  std::vector<Lease> leases;
+  const GetResult result = guarded([&] { return take(sink, &leases, 1, deadline); });
+  if (result == GetResult::item) lease = leases.front();
+  return result;
+}
+
+GetResult SharedQueue::lease_many(Items& items, std::vector<Lease>& leases, std::size_t most, Clock::time_point deadline) {
+  items.clear();
+  leases.clear();
+  const auto sink = [&](std::size_t size) { return items.add(size); };
+  return guarded([&] { return take(sink, &leases, most, deadline); });
+}
+
+bool SharedQueue::acknowledge(const Lease& lease) {
+  TROUPE_CHECK(lease.entry < memory_->constants.leases_max, "only leases of this queue can be acknowledged");
+  const bool was_ours = leases_.acknowledge(lease);
+  after_taking();
+  return was_ours;
+}
+
+bool SharedQueue::give_back(const Lease& lease) {
+  TROUPE_CHECK(lease.entry < memory_->constants.leases_max, "only leases of this queue can be given back");
+  const bool was_ours = leases_.give_back(lease);
+  after_returning();
+  return was_ours;
+}
+
+bool SharedQueue::take_dead_letter(Bytes& item, Lease& lease) {
+  return guarded([&] {
+    const auto dead = leases_.take_dead();
+    if (!dead) return false;
+    auto sink = [&](std::size_t size) { return item.resize(size), std::span(item); };
+    std::vector<Lease> leases;
+    hand_over(*dead, sink, &leases);
+    lease = *dead;
+    return true;
+  });
+}
+
+// Ending.
+
+void SharedQueue::close() {
+  guarded([&] {
+    {
+      Held held(put_lock_, Clock::time_point::max());
+      control().put.closed.store(1, std::memory_order_seq_cst);
+    }
+    wake_all(control().items);
+    wake_all(control().room.room);
+    wake_all(control().room.idle);
+  });
+}
+
+bool SharedQueue::closed() const { return control().put.closed.load(std::memory_order_acquire) != 0; }
+
+bool SharedQueue::join(Clock::time_point deadline) {
+  Waiter waiter(*memory_, control().room.idle, &nobody_else, deadline, false);
+  while (!is_idle())
+    if (!waiter.again(control().head.count)) return false;
+  return true;
+}
+
+// An item goes from the log into an entry before it counts as taken, so it is seen in one place or the other.
+bool SharedQueue::is_idle() const {
+  const std::uint64_t taken = control().head.count.load(std::memory_order_seq_cst);
+  if (control().tail.count.load(std::memory_order_seq_cst) != taken) return false;
+  const auto holders = leases_.holders();
+  return !holders.me && !holders.others && !holders.returned;
+}
+
+std::uint64_t SharedQueue::size() const {
+  const std::uint64_t taken = control().head.count.load(std::memory_order_acquire);
+  const std::uint64_t put = control().tail.count.load(std::memory_order_acquire);
+  const std::uint64_t returned = leases_.may_be_returned() ? Leases::count(*memory_, Leases::State::returned) : 0;
+  return (put > taken ? put - taken : 0) + returned;
+}
+
+Counts SharedQueue::counts() const {
+  const auto read = [](const Word& word) { return word.load(std::memory_order_acquire); };
+  const auto now = [&](Leases::State state) { return Leases::count(*memory_, state); };
+  const LeaseHeap& leases = control().leases;
+  return {.put = read(control().tail.count),
+          .taken = read(control().head.count),
+          .dropped_newest = read(control().put.dropped),
+          .dropped_oldest = read(control().head.dropped),
+          .redelivered = read(leases.redelivered),
+          .quarantined = read(leases.quarantined),
+          .dead_dropped = read(leases.dropped),
+          .leased = now(Leases::State::held),
+          .returned = now(Leases::State::returned),
+          .dead = now(Leases::State::dead)};
+}
+
+}  // namespace troupe::queue

@@ -1,0 +1,168 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <troupe/duration.h>
+
+#include "queue/blocks.h"
+#include "queue/leases.h"
+#include "queue/log_reader.h"
+#include "queue/log_writer.h"
+#include "queue/owner_lock.h"
+#include "queue/queue_memory.h"
+#include "queue/segments.h"
+#include "queue/waiting.h"
+
+namespace troupe::queue {
+
+using Bytes = std::vector<std::byte>;
+
+// Several items in one buffer.
+class Items {
+ public:
+  void clear() { bytes_.clear(), ends_.clear(); }
+  // Room for one more, to be filled in.
+  std::span<std::byte> add(std::size_t size) {
+    const std::size_t start = bytes_.size();
+    bytes_.resize(start + size);
+    ends_.push_back(bytes_.size());
+    return std::span(bytes_).subspan(start);
+  }
+  [[nodiscard]] std::size_t size() const { return ends_.size(); }
+  [[nodiscard]] bool empty() const { return ends_.empty(); }
+  [[nodiscard]] std::span<const std::byte> operator[](std::size_t i) const {
+    const std::size_t start = i == 0 ? 0 : ends_[i - 1];
+    return std::span(bytes_).subspan(start, ends_[i] - start);
+  }
+
+ private:
+  Bytes bytes_;
+  std::vector<std::size_t> ends_;
+};
+
+enum class PutResult { done, full, closed, dropped };
+enum class GetResult { item, empty, ended };
+
+struct Counts {
+  std::uint64_t put = 0;             // ever; dropped newest ones not among them
+  std::uint64_t taken = 0;           // from the log: got, leased or dropped as the oldest
+  std::uint64_t dropped_newest = 0;  // this and those below miss the last event of a user that was killed in it
+  std::uint64_t dropped_oldest = 0;  // this one does not
+  std::uint64_t redelivered = 0;
+  std::uint64_t quarantined = 0;     // became dead letters
+  std::uint64_t dead_dropped = 0;    // dead letters that gave way to newer ones
+  std::uint32_t leased = 0;          // now
+  std::uint32_t returned = 0;        // now, waiting to be leased again
+  std::uint32_t dead = 0;            // dead letters now
+};
+
+// A queue of byte strings in one memfd, for many producers and many consumers in any processes.
+//
+//     os::Descriptor memory = QueueMemory::create({.items_max = 1000});
+//     SharedQueue queue(std::make_shared<QueueMemory>(memory.duplicate()), slot);  // in each process, under a number of its own
+//     queue.put(bytes);
+//     while (queue.lease(bytes, lease) == GetResult::item) {
+//       work(bytes);
+//       queue.acknowledge(lease);
+//     }
+//
+// First in, first out; returned items first of all, in their order. What is put is copied in, what is got is copied out.
+//
+// A user may be killed anywhere: once somebody who knows called recover() with its slot, all others go on. What it was putting is
+// there whole or not at all, and there if put() returned. What it leased is returned, or a dead letter after deliveries_max. What
+// it got without a lease is got once or not at all. Until then others may have to wait, those with a deadline until that.
+//
+// After close(), consumers drain the queue. One that finds nothing more waits as long as others hold leases, since these may come
+// back; but not if it holds some itself.
+//
+// Deadlines: kNow does not wait at all, except for those who are just moving an item; Clock::time_point::max() waits for ever.
+//
+// Throws ProtocolError, now and ever after, if another user has broken the shared memory; SystemError if there is no memory;
+// std::length_error for an item that never fits.
+//
+// Threads: any; they share their process's slot.
+class SharedQueue {
+ public:
+  SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot);
+
+  // done, or: full, where the queue's policy is to block and the deadline has passed, or to fail; closed; dropped, if that is the policy.
+  PutResult put(std::span<const std::byte> item, Clock::time_point deadline = Clock::time_point::max());
+  // Puts several, from the first on, as room and the deadline permit; says how many. Cheaper than one by one.
+  std::size_t put_many(std::span<const std::span<const std::byte>> items, Clock::time_point deadline = Clock::time_point::max());
+
+  // item, or: empty, if the deadline has passed; ended, if the queue is closed and nothing will come any more.
+  GetResult get(Bytes& item, Clock::time_point deadline = Clock::time_point::max());
+  // Waits for the first, then takes what is there, `most` items at most.
+  GetResult get_many(Items& items, std::size_t most, Clock::time_point deadline = Clock::time_point::max());
+
+  GetResult lease(Bytes& item, Lease& lease, Clock::time_point deadline = Clock::time_point::max());
+  GetResult lease_many(Items& items, std::vector<Lease>& leases, std::size_t most, Clock::time_point deadline = Clock::time_point::max());
+  // False if the lease was over already: then the item may have been given to another.
+  bool acknowledge(const Lease& lease);
+  bool give_back(const Lease& lease);
+
+  // Leases the oldest dead letter; false if there is none. Acknowledged it is gone, given back it is a dead letter again.
+  bool take_dead_letter(Bytes& item, Lease& lease);
+
+  // No more puts; consumers drain what is there.
+  void close();
+  [[nodiscard]] bool closed() const;
+
+  // Waits until everything that was put is taken and no lease is left. False if the deadline has passed.
+  bool join(Clock::time_point deadline = Clock::time_point::max());
+
+  // Items that could be got, exactly, while nobody is at work.
+  [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] bool empty() const { return size() == 0; }
+  // A put would find no room. Returned items need none.
+  [[nodiscard]] bool full() const { return !LogWriter::may_have_room(*memory_); }
+  [[nodiscard]] Counts counts() const;
+  [[nodiscard]] std::uint64_t item_size_max() const;
+
+ private:
+  using Spans = std::span<const std::span<const std::byte>>;
+
+  template <class Append>
+  PutResult insert(Append append, BlockId block, Clock::time_point deadline);
+  PutResult put_large(std::span<const std::byte> item, Clock::time_point deadline);
+  std::size_t append_some(Spans items, Clock::time_point deadline);
+  bool make_room(Clock::time_point deadline);
+  bool drop_oldest();
+  PutResult refuse();
+
+  template <class Sink>
+  GetResult take(Sink sink, std::vector<Lease>* leases, std::size_t most, Clock::time_point deadline);
+  template <class Sink>
+  bool take_some(Held& held, Sink& sink, std::vector<Lease>* leases, std::size_t most);
+  template <class Sink>
+  std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, std::vector<Lease>* leases, std::size_t most);
+  template <class Sink>
+  void hand_over(const Lease& lease, Sink& sink, std::vector<Lease>* leases);
+  Lease hold(const LogReader::Record& record, bool leased);
+  bool is_drained();
+
+  [[nodiscard]] bool is_idle() const;
+  void after_taking();
+  void after_returning();
+  void check(std::size_t size) const;
+  template <class Work>
+  auto guarded(Work work);
+  [[nodiscard]] ControlArea& control() const { return memory_->control(); }
+
+  std::shared_ptr<const QueueMemory> memory_;
+  Owner me_;
+  bool may_spin_;
+  OwnerLock put_lock_, get_lock_;
+  Segments segments_;
+  LogWriter writer_;
+  LogReader reader_;
+  Blocks blocks_;
+  Leases leases_;
+  std::atomic<bool> poisoned_{false};
+};
+
+}  // namespace troupe::queue

@@ -1,0 +1,46 @@
+#include "queue/waiting.h"
+
+#include "queue/spin.h"
+
+namespace troupe::queue {
+namespace {
+
+constexpr int kSpins = 500;
+
+bool changes_soon(const Word& watched) {
+  const std::uint64_t before = watched.load(std::memory_order_relaxed);
+  for (int i = 0; i < kSpins; ++i) {
+    if (watched.load(std::memory_order_relaxed) != before) return true;
+    pause_cpu();
+  }
+  return false;
+}
+
+}  // namespace
+
+void signal_slowly(Wait& area) {
+  if (area.want.exchange(0, std::memory_order_seq_cst) == 0) return;
+  area.epoch.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake(area.epoch, 1);
+}
+
+bool Waiter::again(const Word& watched) {
+  if (deadline_ == kNow) return false;
+  if (!armed_) {
+    if (may_spin_ && changes_soon(watched)) return true;
+    epoch_ = area_.epoch.load(std::memory_order_seq_cst);
+    area_.want.store(1, std::memory_order_seq_cst);
+    armed_ = true;
+    return true;
+  }
+  armed_ = false;
+  slept_ = true;
+  return os::futex_wait(area_.epoch, epoch_, deadline_);
+}
+
+void Waiter::pass_on() {
+  area_.want.store(1, std::memory_order_seq_cst);
+  if (more_(memory_)) signal(area_);
+}
+
+}  // namespace troupe::queue

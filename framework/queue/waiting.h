@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+
+#include <troupe/duration.h>
+
+#include "os/futex.h"
+#include "queue/queue_memory.h"
+
+namespace troupe::queue {
+
+// How users wait for what others will do, and are woken by it. The rules:
+//
+// * A waiter reads `epoch`, sets `want` and then looks again; only then it sleeps on that epoch (Waiter::again()).
+// * Whoever changes something looks at `want` after a full fence; if it is set, takes it back, moves the epoch and wakes one.
+// * A woken waiter may be one of many, and the others' wish went with the wake-up: so it sets `want` again when it is done, and
+//   hands the signal on if there is more to be had (the baton: Waiter::pass_on()).
+// * A wake-up dies with a killed waker, or with the woken one. recover() therefore moves every epoch and wakes all.
+
+inline void wake_all(Wait& area) {
+  area.epoch.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake_all(area.epoch);
+}
+
+void signal_slowly(Wait& area);
+
+// After a change that one waiter may wait for, and a full fence after that.
+inline void signal(Wait& area) {
+  if (area.want.load(std::memory_order_relaxed) != 0) [[unlikely]] signal_slowly(area);
+}
+
+// One operation that may have to wait:
+//
+//     Waiter waiter(memory, area, &may_have_items, deadline, spins);
+//     while (!try_it())
+//       if (!waiter.again(tail)) return late;
+//
+// Threads: confined to one.
+class Waiter {
+ public:
+  // `more` tells whether another waiter would find something, too.
+  using More = bool (*)(const QueueMemory&);
+  Waiter(const QueueMemory& memory, Wait& area, More more, Clock::time_point deadline, bool may_spin)
+      : memory_(memory), area_(area), more_(more), deadline_(deadline), may_spin_(may_spin) {}
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+  ~Waiter() {
+    if (slept_) [[unlikely]] pass_on();
+  }
+
+  // Call it when there was nothing to be had, then look again; false if the deadline has passed. Waits a moment for `watched` to
+  // change, then declares its wish, then sleeps.
+  [[nodiscard]] bool again(const Word& watched);
+
+ private:
+  void pass_on();
+
+  const QueueMemory& memory_;
+  Wait& area_;
+  More more_;
+  Clock::time_point deadline_;
+  std::uint32_t epoch_ = 0;
+  bool may_spin_;
+  bool armed_ = false;
+  bool slept_ = false;
+};
+
+// The deadline of those who do not wait at all.
+inline constexpr Clock::time_point kNow = Clock::time_point::min();
+
+}  // namespace troupe::queue
