@@ -131,10 +131,10 @@ void Sweep::count(const std::string& wrong) {
 }
 
 Sweep kill_at_every_instruction(const std::function<void()>& prepare, const std::function<void()>& victim,
-                                const std::function<std::string()>& check) {
+                                const std::function<std::string()>& check, std::size_t stride) {
   Sweep sweep;
   bool more = true;
-  for (std::size_t steps = 0; more; ++steps) {
+  for (std::size_t steps = 0; more; steps += stride) {
     prepare();
     Stepper stepper(victim);
     for (std::size_t i = 0; i < steps && more; ++i) more = stepper.step() == Stepper::Stop::instruction;
