@@ -16,13 +16,6 @@ void refuse_value(std::string_view why) { throw ProtocolError(fmt::format("value
 void refuse_size() { throw std::length_error("a value is too large: at most 4 GiB, and 2^29 elements a list"); }
 void refuse_attachments() { throw std::logic_error("a handle can be sent only by what carries handles along"); }
 
-void refuse_types(std::span<const std::byte> bytes, std::string_view expected) {
-  const std::size_t size = bytes.size() < 2 ? 0 : load<std::uint16_t>(bytes.data());
-  if (bytes.size() < size + 2) refuse_value("it ends before the name of its types");
-  const std::string_view got(reinterpret_cast<const char*>(bytes.data()) + 2, size);
-  throw TypeMismatch(expected, got);
-}
-
 void check_message(std::span<const std::byte> stream) {
   std::vector<capnp::word> words(stream.size() / sizeof(capnp::word));
   if (words.size() * sizeof(capnp::word) != stream.size()) refuse_value("a message is not made of words");

@@ -79,8 +79,9 @@ consteval void check_receivable() {
     static_assert(Sendable<T>, "a view cannot be received, there is nothing that it would look at: receive a string or a vector");
 }
 
-// Refuses bytes that do not begin with a name of types; throws TypeMismatch if it is another than `expected`.
-[[noreturn]] void refuse_types(std::span<const std::byte> bytes, std::string_view expected);
+// The message as if it had been sent as `expected`, where only sizes of numbers differ and all of them fit. Throws TypeMismatch for
+// other types, ProtocolError for what does not fit.
+std::vector<std::byte> adapt_value(std::span<const std::byte> bytes, std::string_view expected);
 
 // Several values travel as the tuple of them, one as itself.
 template <class... T>
@@ -169,7 +170,7 @@ T decode_value(std::span<const std::byte> bytes, const Attachments* attachments 
   wire::check_receivable<T>();
   constexpr auto& prefix = wire::kTypePrefix<T>;
   if (bytes.size() < prefix.size() || std::memcmp(bytes.data(), prefix.data(), prefix.size()) != 0) [[unlikely]]
-    wire::refuse_types(bytes, types_of<T>());
+    return wire::Body<T>::read(wire::adapt_value(bytes, types_of<T>()), attachments);
   return wire::Body<T>::read(bytes.subspan(prefix.size()), attachments);
 }
 
@@ -179,6 +180,10 @@ std::tuple<T...> decode_values(std::span<const std::byte> bytes, const Attachmen
   if constexpr (sizeof...(T) == 1) return std::tuple<T...>(decode_value<T...>(bytes, attachments));
   else return decode_value<std::tuple<T...>>(bytes, attachments);
 }
+
+// Encoded values as text, without their C++ types: `(3, "apples", [1.5, 2], none)`. For people: at most `characters_max` of it, and what
+// cannot be read is said in brackets.
+std::string values_to_text(std::span<const std::byte> bytes, std::size_t characters_max = 4096);
 
 // As a field of a message. Handles cannot be sent so.
 template <class... T>

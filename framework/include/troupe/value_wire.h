@@ -108,6 +108,8 @@ class WireWriter {
   // The first word of a message.
   std::byte* put_root() { return take(1); }
   [[nodiscard]] bool full() const { return next_ == end_; }
+  // Behind what was put.
+  [[nodiscard]] std::byte* end() const { return next_; }
   [[nodiscard]] Attachments& attachments() const {
     if (!attachments_) refuse_attachments();
     return *attachments_;

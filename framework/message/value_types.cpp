@@ -1,0 +1,216 @@
+#include "message/value_types.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <utility>
+
+namespace troupe::message {
+
+namespace {
+
+using wire::Kind;
+using What = ValueType::What;
+
+constexpr int kDepthMax = 32;
+
+struct Word {
+  std::string_view name;
+  What what;
+  unsigned bits;
+  bool is_signed;
+};
+constexpr Word kWords[] = {
+    {"bool", What::boolean, 1, false},   {"char", What::character, 8, false}, {"byte", What::byte, 8, false},
+    {"int8", What::integer, 8, true},    {"int16", What::integer, 16, true},  {"int", What::integer, 32, true},
+    {"int64", What::integer, 64, true},  {"uint8", What::integer, 8, false},  {"uint16", What::integer, 16, false},
+    {"uint", What::integer, 32, false},  {"uint64", What::integer, 64, false}, {"float", What::floating, 32, false},
+    {"double", What::floating, 64, false}, {"string", What::string, 0, false}, {"bytes", What::bytes, 0, false},
+};
+constexpr std::pair<std::string_view, What> kTemplates[] = {
+    {"vector", What::vector},     {"set", What::set},           {"map", What::map},           {"array", What::array},
+    {"optional", What::optional}, {"variant", What::variant},   {"duration", What::duration}, {"message", What::message},
+};
+
+bool is_name(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+void lay_out_tuple(ValueType& type) {
+  type.kind = Kind::structure;
+  wire::DataRoom room;
+  for (const auto& part : type.parts)
+    type.slots.push_back(part.kind == Kind::data ? room.take(wire::log_of_bits(part.bits)) : type.shape.pointers++);
+  type.shape.data = room.words();
+  if (type.shape.words() == 0) type.shape.data = 1;
+}
+
+void lay_out_variant(ValueType& type) {
+  type.kind = Kind::structure;
+  const auto is_data = [](const ValueType& part) { return part.kind == Kind::data; };
+  type.shape.data = 1 + std::ranges::any_of(type.parts, is_data);
+  type.shape.pointers = !std::ranges::all_of(type.parts, is_data);
+}
+
+// type   = word | "(" [field {", " field}] ")" | name "<" arguments ">"
+// field  = [name ": "] type
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : rest_(text) {}
+
+  ValueType all() {
+    ValueType type = parse(0);
+    if (!rest_.empty()) fail();
+    return type;
+  }
+
+ private:
+  [[noreturn]] static void fail() { wire::refuse_value("its types are not named as types are"); }
+
+  bool accept(std::string_view what) {
+    if (!rest_.starts_with(what)) return false;
+    rest_.remove_prefix(what.size());
+    return true;
+  }
+  void expect(std::string_view what) {
+    if (!accept(what)) fail();
+  }
+  std::string_view name() {
+    const auto end = std::ranges::find_if_not(rest_, is_name);
+    const auto name = rest_.substr(0, static_cast<std::size_t>(end - rest_.begin()));
+    if (name.empty()) fail();
+    rest_.remove_prefix(name.size());
+    return name;
+  }
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
+    if (error != std::errc()) fail();
+    rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+    return value;
+  }
+
+  ValueType parse(int depth) {
+    if (depth > kDepthMax) wire::refuse_value("its types are nested too deep");
+    if (accept("(")) return tuple(depth);
+    const auto word = name();
+    if (accept("<")) return from_template(word, depth);
+    const auto known = std::ranges::find(kWords, word, &Word::name);
+    if (known == std::end(kWords)) fail();
+    ValueType type;
+    type.what = known->what;
+    type.bits = known->bits;
+    type.is_signed = known->is_signed;
+    type.kind = known->bits == 0 ? Kind::pointer : Kind::data;
+    return type;
+  }
+
+  ValueType tuple(int depth) {
+    ValueType type;
+    type.what = What::tuple;
+    while (!accept(")")) {
+      if (!type.parts.empty()) expect(", ");
+      const auto before = rest_;
+      const auto end = std::ranges::find_if_not(rest_, is_name);
+      std::string field(rest_.begin(), end);
+      rest_.remove_prefix(field.size());
+      if (!field.empty() && accept(": ")) type.fields.push_back(std::move(field));
+      else rest_ = before;
+      type.parts.push_back(parse(depth + 1));
+    }
+    if (!type.fields.empty() && type.fields.size() != type.parts.size()) fail();
+    lay_out_tuple(type);
+    return type;
+  }
+
+  ValueType from_template(std::string_view word, int depth) {
+    ValueType type;
+    const auto known = std::ranges::find(kTemplates, word, &std::pair<std::string_view, What>::first);
+    type.what = known == std::end(kTemplates) ? What::named : known->second;
+    type.kind = Kind::pointer;
+    if (type.what == What::message) {
+      type.number = number();
+    } else {
+      type.parts.push_back(parse(depth + 1));
+      arguments(type, word, depth);
+    }
+    expect(">");
+    return type;
+  }
+
+  // What follows the first argument of a template.
+  void arguments(ValueType& type, std::string_view word, int depth) {
+    switch (type.what) {
+      case What::map: {
+        expect(", ");
+        ValueType pair;
+        pair.what = What::tuple;
+        pair.parts.push_back(std::move(type.parts[0]));
+        pair.parts.push_back(parse(depth + 1));
+        lay_out_tuple(pair);
+        type.parts[0] = std::move(pair);
+        break;
+      }
+      case What::array:
+        expect(", ");
+        type.number = number();
+        break;
+      case What::variant:
+        while (accept(", ")) type.parts.push_back(parse(depth + 1));
+        lay_out_variant(type);
+        break;
+      case What::duration:
+        expect(", ");
+        type.number = number();
+        expect("/");
+        type.divisor = number();
+        if (type.number == 0 || type.divisor == 0 || type.parts[0].kind != Kind::data) fail();
+        [[fallthrough]];
+      case What::named:
+        type.name = word;
+        type.bits = type.parts[0].bits;
+        type.kind = type.parts[0].kind;
+        type.shape = type.parts[0].shape;
+        break;
+      default:
+        break;
+    }
+  }
+
+  std::string_view rest_;
+};
+
+}  // namespace
+
+ValueType parse_types(std::string_view text) { return Parser(text).all(); }
+
+ReadSpot read_field(wire::WireReader& reader, const ValueType& field, const std::byte* at, wire::Shape shape, unsigned slot) {
+  if (field.kind == Kind::data) return {at, slot};
+  const std::byte* pointer = at + (shape.data + slot) * wire::kWord;
+  return {field.kind == Kind::pointer ? pointer : reader.get_required_struct(pointer, field.shape), 0};
+}
+
+wire::WireReader::List read_list(wire::WireReader& reader, const ValueType& element, const std::byte* pointer) {
+  return element.kind == Kind::structure ? reader.get_struct_list(pointer, element.shape) : reader.get_list(pointer, element.element());
+}
+
+std::uint64_t read_integer(const ValueType& type, ReadSpot spot) {
+  const std::byte* at = spot.at + spot.bit / 8;
+  switch (type.bits) {
+    case 1: return std::to_integer<std::uint64_t>(*at >> spot.bit % 8 & std::byte{1});
+    case 8: return type.is_signed ? static_cast<std::uint64_t>(wire::load<std::int8_t>(at)) : wire::load<std::uint8_t>(at);
+    case 16: return type.is_signed ? static_cast<std::uint64_t>(wire::load<std::int16_t>(at)) : wire::load<std::uint16_t>(at);
+    case 32: return type.is_signed ? static_cast<std::uint64_t>(wire::load<std::int32_t>(at)) : wire::load<std::uint32_t>(at);
+    default: return wire::load<std::uint64_t>(at);
+  }
+}
+
+ValueParts split_value(std::span<const std::byte> bytes) {
+  const std::size_t size = bytes.size() < 2 ? 0 : wire::load<std::uint16_t>(bytes.data());
+  const std::size_t padded = (size + 2 + 7) / 8 * 8;
+  if (bytes.size() < padded) wire::refuse_value("it ends before the name of its types");
+  if ((bytes.size() - padded) % wire::kWord != 0) wire::refuse_value("it is not made of words");
+  return {{reinterpret_cast<const char*>(bytes.data()) + 2, size}, bytes.subspan(padded)};
+}
+
+}  // namespace troupe::message
