@@ -70,6 +70,8 @@ class Root {
   // An actor of this name will come: who looks it up waits for it, also while the process that has it is being replaced. Links
   // to it are made with `options`.
   virtual void declare(const std::string& name, const transport::LinkOptions& options) = 0;
+  // From now on how two processes are linked is asked by their names, instead.
+  virtual void choose_links(std::function<transport::LinkOptions(const std::string& one, const std::string& other)> choose) = 0;
   // It will not come (again), and why: answers all who wait and all who ask from now on.
   virtual void withdraw(const std::string& name, const Death& why) = 0;
 

@@ -62,7 +62,7 @@ RootLoop::~RootLoop() = default;
 Ending RootLoop::run() {
   os::ignore_signal(SIGINT);  // for the children, who inherit it; we read it all the same, because we block it
   prepare_exits();
-  while (state_ != State::left) pass();
+  for (leave_if_done(); state_ != State::left; leave_if_done()) pass();
   return ending_;
 }
 
@@ -77,7 +77,6 @@ void RootLoop::pass() {
   for (const auto& event : events) attend(event);
   timers_.run(Clock::now());
   if (look_for_strays_) tend_strays();
-  leave_if_done();
 }
 
 void RootLoop::attend(const epoll_event& event) {
@@ -161,14 +160,18 @@ void RootLoop::read_signals() {
 }
 
 void RootLoop::signalled(SignalMerge::Merged merged) {
-  const Process* main = roster_.by_id(main_);
   const bool deadly = merged.signal != SIGUSR1 && merged.signal != SIGUSR2;
-  if (main && !merged.to_group) {
-    send_signal(*main, merged.signal);
-  } else if (!main && state_ != State::running && deadly && main_ != kNoProcess) {
+  if (const Process* main = roster_.by_id(main_)) {
+    if (!merged.to_group) send_signal(*main, merged.signal);  // it decides what comes of it
+  } else if (!deadly) {
+    return;
+  } else if (on_signal_) {
+    on_signal_(merged.signal);
+  } else if (state_ == State::running) {
+    end(1, merged.signal);
+  } else {
     end_now(1, merged.signal);  // the user has no patience with children that end in order
   }
-  if (on_signal_ && deadly) on_signal_(merged.signal);
 }
 
 void RootLoop::on_signal(std::function<void(int)> action) { on_signal_ = std::move(action); }

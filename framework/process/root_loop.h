@@ -45,6 +45,7 @@ class RootLoop final : public Root {
   TimerId call_at(Clock::time_point moment, std::function<void()> action) override;
   void cancel(TimerId timer) override;
   void declare(const std::string& name, const transport::LinkOptions& options) override;
+  void choose_links(std::function<transport::LinkOptions(const std::string& one, const std::string& other)> choose) override;
   void withdraw(const std::string& name, const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
   void end(int exit_code, int signal) override;
@@ -105,6 +106,7 @@ class RootLoop final : public Root {
   Timers timers_;
   SignalMerge merge_;
   std::function<void(int)> on_signal_;
+  std::function<transport::LinkOptions(const std::string&, const std::string&)> choose_link_;
   std::uint32_t started_ = 0;  // by root
   ProcessId main_ = kNoProcess;
   State state_ = State::running;

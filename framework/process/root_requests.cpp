@@ -102,6 +102,10 @@ void RootLoop::connect(Process& client, ProcessId to, const transport::LinkOptio
 
 void RootLoop::declare(const std::string& name, const transport::LinkOptions& options) { names_.declare(name, options); }
 
+void RootLoop::choose_links(std::function<transport::LinkOptions(const std::string& one, const std::string& other)> choose) {
+  choose_link_ = std::move(choose);
+}
+
 void RootLoop::withdraw(const std::string& name, const Death& why) { answer(names_.withdraw(name, why)); }
 
 void RootLoop::answer(const Names::Answers& answers) {
@@ -113,7 +117,8 @@ void RootLoop::answer(const Names::Answers& answers) {
       auto found = notice->initFound();
       found.setQuestion(answer.to.question);
       answer.place->write(found.initActor());
-      write(found.initOptions(), answer.options);
+      const Process* named = roster_.by_id(answer.place->process);
+      write(found.initOptions(), choose_link_ && named ? choose_link_(asker->name, named->name) : answer.options);
     } else {
       auto not_found = notice->initNotFound();
       not_found.setQuestion(answer.to.question);

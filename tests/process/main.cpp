@@ -4,8 +4,12 @@
 #include "process/guard.h"
 #include "support/catch.h"
 
+// As many as Program found.
+std::size_t descriptors_at_start = 0;
+
 int main(int argc, char** argv) {
   static const troupe::process::Origin origin;
+  descriptors_at_start = origin.descriptors.size();
   const auto client = troupe::process::fork_tree(origin);
   return Catch::Session().run(argc, argv);
 }
