@@ -5,7 +5,7 @@
 #include <optional>
 #include <span>
 
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/queue_memory.h"
 
 namespace troupe::queue {

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "queue/blocks.h"
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/queue_memory.h"
 
 namespace troupe::queue {

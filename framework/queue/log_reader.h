@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/queue_memory.h"
 #include "queue/segments.h"
 

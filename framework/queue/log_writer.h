@@ -6,7 +6,7 @@
 
 #include <troupe/duration.h>
 
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/queue_memory.h"
 #include "queue/segments.h"
 

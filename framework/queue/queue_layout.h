@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared/owner_lock.h"
+
 namespace troupe::queue {
 
 // The bytes that all users of a queue share: one sparse memfd of fixed size, its beginning mapped by everybody.
@@ -69,7 +71,7 @@ struct Constants {
 // The stage words say what a commit will do, before it does it. Whoever finishes the work of a dead user compares the first of
 // them with the committed position, so it is stored before the others.
 struct alignas(kLine) PutSide {
-  HalfWord lock;
+  shared::OwnerLock lock;
   HalfWord closed;
   Word stage_tail;
   Word stage_count;
@@ -87,7 +89,7 @@ struct alignas(kLine) Tail {
 };
 
 struct alignas(kLine) GetSide {
-  HalfWord lock;
+  shared::OwnerLock lock;
   HalfWord reserved;
   Word stage_head;
   Word stage_count;
@@ -125,7 +127,7 @@ struct SegmentPlan {
 };
 
 struct alignas(kLine) SegmentHeap {
-  HalfWord lock;
+  shared::OwnerLock lock;
   HalfWord reserved;
   Word ready;  // logical segments before this one have memory
   Word freed;  // logical segments before this one have given it back

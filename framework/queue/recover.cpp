@@ -1,41 +1,40 @@
 #include "queue/recover.h"
 
-#include "os/futex.h"
 #include "queue/blocks.h"
 #include "queue/leases.h"
 #include "queue/log_reader.h"
 #include "queue/log_writer.h"
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/segments.h"
 #include "queue/waiting.h"
 
 namespace troupe::queue {
 namespace {
 
+// A lock that root holds already was left by a root that was killed here: there is only one at a time.
 template <class Finish>
-void take_over(const QueueMemory& memory, HalfWord& lock, Owner dead, Finish finish) {
-  if (!OwnerLock::take_over(lock, dead)) return;
+void take_over(shared::OwnerLock& lock, std::uint32_t slot, Finish finish) {
+  if (!lock.take_over(slot) && !lock.take_over(shared::kRootSlot)) return;
   finish();
-  OwnerLock(lock, kRootOwner, memory.constants.users_max, false).unlock();
+  lock.unlock();
 }
 
 }  // namespace
 
 void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps) {
   ControlArea& control = memory.control();
-  const Owner dead = owner_of(slot);
-  if (steps.segment_lock) take_over(memory, control.segments.lock, dead, [&] { Segments::finish(memory); });
+  const Owner dead = slot + 1;
+  if (steps.segment_lock) take_over(control.segments.lock, slot, [&] { Segments::finish(memory); });
   if (steps.get_lock) {
-    take_over(memory, control.get.lock, dead, [&] {
+    take_over(control.get.lock, slot, [&] {
       LogReader::finish(memory);
       Leases::drop_uncommitted(memory, dead);
     });
   }
-  if (steps.put_lock) take_over(memory, control.put.lock, dead, [&] { LogWriter::finish(memory, dead); });
+  if (steps.put_lock) take_over(control.put.lock, slot, [&] { LogWriter::finish(memory, dead); });
   if (steps.blocks) Blocks::free_written_by(memory, dead);
   if (steps.leases) Leases::give_back_all(memory, dead);
   if (!steps.wake) return;
-  for (HalfWord* lock : {&control.segments.lock, &control.get.lock, &control.put.lock}) os::futex_wake_all(*lock);
   for (Wait* area : {static_cast<Wait*>(&control.items), &control.room.room, &control.room.idle}) wake_all(*area);
 }
 

@@ -31,9 +31,6 @@ void apply(const QueueMemory& memory) {
 
 }  // namespace
 
-Segments::Segments(const QueueMemory& memory, Owner me, bool may_spin)
-    : memory_(memory), lock_(heap(memory).lock, me, memory.constants.users_max, may_spin) {}
-
 void Segments::finish(const QueueMemory& memory) {
   if (heap(memory).plan.active.load(std::memory_order_acquire) == 1) apply(memory);
 }
@@ -72,7 +69,7 @@ void Segments::carry_out(const Counts& counts, Target target, std::uint64_t inde
 }
 
 bool Segments::extend(Clock::time_point deadline) {
-  Held held(lock_, deadline);
+  Held held(heap(memory_).lock, me_, deadline);
   if (!held) return false;
   Counts next = counts();
   std::uint32_t segment;
@@ -96,7 +93,7 @@ bool Segments::extend(Clock::time_point deadline) {
 }
 
 bool Segments::give_back(std::uint64_t logical, Clock::time_point deadline) {
-  Held held(lock_, deadline);
+  Held held(heap(memory_).lock, me_, deadline);
   if (!held) return false;
   const std::uint64_t first = counts().freed;
   for (Counts next = counts(); next.freed < logical && next.freed < next.ready; next = counts()) {

@@ -4,7 +4,7 @@
 
 #include <troupe/duration.h>
 
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/queue_memory.h"
 
 namespace troupe::queue {
@@ -18,7 +18,7 @@ namespace troupe::queue {
 // Threads: any; extend() under the put lock, give_back() under the get lock.
 class Segments {
  public:
-  Segments(const QueueMemory& memory, Owner me, bool may_spin);
+  Segments(const QueueMemory& memory, Owner me) : memory_(memory), me_(me) {}
 
   // Gives the next logical segment memory; false if none is left or the deadline passed. Throws SystemError if the kernel has none.
   [[nodiscard]] bool extend(Clock::time_point deadline);
@@ -38,7 +38,7 @@ class Segments {
   [[nodiscard]] std::uint32_t physical(const HalfWord& word) const;
 
   const QueueMemory& memory_;
-  OwnerLock lock_;
+  Owner me_;
 };
 
 }  // namespace troupe::queue

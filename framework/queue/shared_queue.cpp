@@ -9,7 +9,6 @@
 #include <troupe/errors.h>
 
 #include "base/check.h"
-#include "os/affinity.h"
 
 namespace troupe::queue {
 namespace {
@@ -28,11 +27,8 @@ bool nobody_else(const QueueMemory&) { return false; }
 
 SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot)
     : memory_(std::move(memory)),
-      me_(owner_of(slot)),
-      may_spin_(os::allowed_cpus().size() > 1),
-      put_lock_(checked(memory_, slot).control().put.lock, me_, memory_->constants.users_max, may_spin_),
-      get_lock_(control().get.lock, me_, memory_->constants.users_max, may_spin_),
-      segments_(*memory_, me_, may_spin_),
+      me_(slot + 1),
+      segments_(checked(memory_, slot), me_),
       writer_(*memory_, segments_),
       reader_(*memory_, segments_),
       blocks_(*memory_, me_),
@@ -75,9 +71,9 @@ PutResult SharedQueue::put(std::span<const std::byte> item, Clock::time_point de
 template <class Append>
 PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point deadline) {
   const bool may_wait = memory_->constants.overflow == Overflow::block;
-  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, may_wait ? deadline : kNow, may_spin_);
+  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, may_wait ? deadline : kNow);
   for (;;) {
-    Held held(put_lock_, lock_deadline(deadline));
+    Held held(control().put.lock, me_, lock_deadline(deadline));
     if (!held) return PutResult::full;
     if (control().put.closed.load(std::memory_order_relaxed) != 0) [[unlikely]] return PutResult::closed;
     auto batch = writer_.begin();
@@ -98,14 +94,14 @@ PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point de
 bool SharedQueue::make_room(Clock::time_point deadline) {
   const std::uint64_t read = control().head.head.load(std::memory_order_relaxed) >> memory_->constants.segment_shift;
   if (control().segments.freed.load(std::memory_order_relaxed) < read) {
-    Held held(get_lock_, lock_deadline(deadline));
+    Held held(control().get.lock, me_, lock_deadline(deadline));
     if (held && reader_.give_back_segments(lock_deadline(deadline))) return true;
   }
   return memory_->constants.overflow == Overflow::drop_oldest && drop_oldest();
 }
 
 bool SharedQueue::drop_oldest() {
-  Held held(get_lock_, Clock::time_point::max());
+  Held held(control().get.lock, me_, Clock::time_point::max());
   auto cursor = reader_.begin();
   LogReader::Record record;
   if (!reader_.peek(cursor, record)) return false;
@@ -132,7 +128,7 @@ PutResult SharedQueue::refuse() {
 // The item is copied into its block outside of any lock.
 PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_point deadline) {
   const Overflow overflow = memory_->constants.overflow;
-  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, overflow == Overflow::block ? deadline : kNow, may_spin_);
+  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, overflow == Overflow::block ? deadline : kNow);
   std::optional<BlockId> block;
   while (!(block = blocks_.write(item))) {
     if (closed()) return PutResult::closed;
@@ -175,7 +171,7 @@ std::size_t SharedQueue::put_many(Spans items, Clock::time_point deadline) {
 
 // As many small items as there is room for, at once.
 std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
-  Held held(put_lock_, lock_deadline(deadline));
+  Held held(control().put.lock, me_, lock_deadline(deadline));
   if (!held || control().put.closed.load(std::memory_order_relaxed) != 0) return 0;
   auto batch = writer_.begin();
   std::size_t put = 0;
@@ -195,9 +191,9 @@ std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
 
 template <class Sink>
 GetResult SharedQueue::take(Sink sink, std::vector<Lease>* leases, std::size_t most, Clock::time_point deadline) {
-  Waiter waiter(*memory_, control().items, &LogReader::may_have_items, deadline, may_spin_);
+  Waiter waiter(*memory_, control().items, &LogReader::may_have_items, deadline);
   for (;;) {
-    Held held(get_lock_, lock_deadline(deadline));
+    Held held(control().get.lock, me_, lock_deadline(deadline));
     if (!held) return GetResult::empty;
     if (take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
     if (closed() && is_drained()) return GetResult::ended;
@@ -367,7 +363,7 @@ bool SharedQueue::take_dead_letter(Bytes& item, Lease& lease) {
 void SharedQueue::close() {
   guarded([&] {
     {
-      Held held(put_lock_, Clock::time_point::max());
+      Held held(control().put.lock, me_, Clock::time_point::max());
       control().put.closed.store(1, std::memory_order_seq_cst);
     }
     wake_all(control().items);
@@ -379,7 +375,7 @@ void SharedQueue::close() {
 bool SharedQueue::closed() const { return control().put.closed.load(std::memory_order_acquire) != 0; }
 
 bool SharedQueue::join(Clock::time_point deadline) {
-  Waiter waiter(*memory_, control().room.idle, &nobody_else, deadline, false);
+  Waiter waiter(*memory_, control().room.idle, &nobody_else, deadline);
   while (!is_idle())
     if (!waiter.again(control().head.count)) return false;
   return true;

@@ -12,7 +12,7 @@
 #include "queue/leases.h"
 #include "queue/log_reader.h"
 #include "queue/log_writer.h"
-#include "queue/owner_lock.h"
+#include "queue/held.h"
 #include "queue/queue_memory.h"
 #include "queue/segments.h"
 #include "queue/waiting.h"
@@ -155,8 +155,6 @@ class SharedQueue {
 
   std::shared_ptr<const QueueMemory> memory_;
   Owner me_;
-  bool may_spin_;
-  OwnerLock put_lock_, get_lock_;
   Segments segments_;
   LogWriter writer_;
   LogReader reader_;

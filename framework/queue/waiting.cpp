@@ -1,17 +1,17 @@
 #include "queue/waiting.h"
 
-#include "queue/spin.h"
+#include "shared/spin.h"
 
 namespace troupe::queue {
 namespace {
 
-constexpr int kSpins = 500;
+constexpr int kSpinsMore = 2;  // than for a lock
 
 bool changes_soon(const Word& watched) {
   const std::uint64_t before = watched.load(std::memory_order_relaxed);
-  for (int i = 0; i < kSpins; ++i) {
+  for (int spins = kSpinsMore * shared::spins_allowed(); spins > 0; --spins) {
     if (watched.load(std::memory_order_relaxed) != before) return true;
-    pause_cpu();
+    shared::pause();
   }
   return false;
 }
@@ -27,7 +27,7 @@ void signal_slowly(Wait& area) {
 bool Waiter::again(const Word& watched) {
   if (deadline_ == kNow) return false;
   if (!armed_) {
-    if (may_spin_ && changes_soon(watched)) return true;
+    if (changes_soon(watched)) return true;
     epoch_ = area_.epoch.load(std::memory_order_seq_cst);
     area_.want.store(1, std::memory_order_seq_cst);
     armed_ = true;

@@ -31,7 +31,7 @@ inline void signal(Wait& area) {
 
 // One operation that may have to wait:
 //
-//     Waiter waiter(memory, area, &may_have_items, deadline, spins);
+//     Waiter waiter(memory, area, &may_have_items, deadline);
 //     while (!try_it())
 //       if (!waiter.again(tail)) return late;
 //
@@ -40,8 +40,8 @@ class Waiter {
  public:
   // `more` tells whether another waiter would find something, too.
   using More = bool (*)(const QueueMemory&);
-  Waiter(const QueueMemory& memory, Wait& area, More more, Clock::time_point deadline, bool may_spin)
-      : memory_(memory), area_(area), more_(more), deadline_(deadline), may_spin_(may_spin) {}
+  Waiter(const QueueMemory& memory, Wait& area, More more, Clock::time_point deadline)
+      : memory_(memory), area_(area), more_(more), deadline_(deadline) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
   ~Waiter() {
@@ -60,7 +60,6 @@ class Waiter {
   More more_;
   Clock::time_point deadline_;
   std::uint32_t epoch_ = 0;
-  bool may_spin_;
   bool armed_ = false;
   bool slept_ = false;
 };
