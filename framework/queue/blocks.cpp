@@ -114,10 +114,11 @@ std::optional<BlockId> Blocks::take(std::uint32_t size_class, std::uint32_t inde
   return block_id(generation, size_class, index);
 }
 
-void Blocks::mark_queued(const QueueMemory& memory, BlockId block, Owner writer) {
+void Blocks::mark_queued(const QueueMemory& memory, BlockId block) {
   if (!exists(memory, block)) return;
-  std::uint64_t expected = state_word(generation_of(block), writer, State::writing);
-  state(memory, block).compare_exchange_strong(expected, state_word(generation_of(block), 0, State::queued), std::memory_order_release);
+  std::uint64_t seen = state(memory, block).load(std::memory_order_relaxed);
+  if (generation_of(seen) != generation_of(block) || state_of(seen) != State::writing) return;
+  state(memory, block).compare_exchange_strong(seen, state_word(generation_of(block), 0, State::queued), std::memory_order_release);
 }
 
 void Blocks::check(BlockId block, std::uint64_t size) const {

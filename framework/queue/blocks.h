@@ -31,8 +31,7 @@ class Blocks {
   [[nodiscard]] std::optional<BlockId> write(std::span<const std::byte> bytes);
 
   // It has a record in the log now. Nothing happens if a consumer was done with it before.
-  void mark_queued(BlockId block) { mark_queued(memory_, block, me_); }
-  static void mark_queued(const QueueMemory& memory, BlockId block, Owner writer);
+  static void mark_queued(const QueueMemory& memory, BlockId block);
 
   // Throws ProtocolError if there cannot be an item of `size` bytes in it.
   void check(BlockId block, std::uint64_t size) const;

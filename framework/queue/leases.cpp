@@ -20,7 +20,7 @@ constexpr std::uint64_t with_state(std::uint64_t word, State state, Owner owner)
 
 constexpr bool is_held(State state) { return state == State::held || state == State::fetched || state == State::taken; }
 
-// Only a thread that buries the same dead letter can come first.
+// Only one who drops dead letters can come first.
 constexpr int kAttemptsMax = 1000;
 
 template <class Look>
@@ -152,7 +152,7 @@ bool Leases::give_back(const QueueMemory& memory, std::uint32_t index, std::uint
     const bool again = state_of(seen) == State::taken;
     if (!state.compare_exchange_strong(seen, with_state(seen, State::dead, 0), std::memory_order_seq_cst)) return false;
     if (!again) heap.quarantined.fetch_add(1, std::memory_order_relaxed);
-    bury(memory, me);
+    drop_dead_letters(memory, me);
     return true;
   }
   heap.look.store(1, std::memory_order_seq_cst);
@@ -162,10 +162,11 @@ bool Leases::give_back(const QueueMemory& memory, std::uint32_t index, std::uint
 }
 
 // Dead letters that nobody fetches must not fill all entries: at most half, the oldest go first.
-void Leases::bury(const QueueMemory& memory, Owner me) {
-  if (count(memory, State::dead) <= std::max(memory.constants.leases_max / 2, 1U)) return;
-  Leases leases(memory, me);
-  if (const auto oldest = leases.take_first(State::dead, State::over)) {
+void Leases::drop_dead_letters(const QueueMemory& memory, Owner me) {
+  const std::uint32_t most = std::max(memory.constants.leases_max / 2, 1U);
+  for (std::uint32_t dead = count(memory, State::dead); dead > most; --dead) {
+    const auto oldest = Leases(memory, me).take_first(State::dead, State::over);
+    if (!oldest) return;
     settle(memory, oldest->entry, oldest->state, me);
     memory.control().leases.dropped.fetch_add(1, std::memory_order_relaxed);
   }
@@ -210,6 +211,7 @@ void Leases::give_back_all(const QueueMemory& memory, Owner dead) {
       case State::dead: break;
     }
   });
+  drop_dead_letters(memory, kRootOwner);
 }
 
 }  // namespace troupe::queue

@@ -85,7 +85,7 @@ class Leases {
   [[nodiscard]] std::optional<Lease> take_first(State from, State to);
   static bool settle(const QueueMemory& memory, std::uint32_t entry, std::uint64_t seen, Owner me);
   static bool give_back(const QueueMemory& memory, std::uint32_t entry, std::uint64_t seen, Owner me);
-  static void bury(const QueueMemory& memory, Owner me);
+  static void drop_dead_letters(const QueueMemory& memory, Owner me);
 
   const QueueMemory& memory_;
   Owner me_;

@@ -102,13 +102,13 @@ void LogWriter::commit(const Batch& batch, std::uint64_t block) {
   tail.bytes.store(batch.bytes, std::memory_order_release);
 }
 
-void LogWriter::finish(const QueueMemory& memory, Owner dead) {
+void LogWriter::finish(const QueueMemory& memory) {
   PutSide& put = memory.control().put;
   Tail& tail = memory.control().tail;
   if (tail.tail.load(std::memory_order_acquire) != put.stage_tail.load(std::memory_order_acquire)) return;
   tail.count.store(put.stage_count.load(std::memory_order_relaxed), std::memory_order_release);
   tail.bytes.store(put.stage_bytes.load(std::memory_order_relaxed), std::memory_order_release);
-  Blocks::mark_queued(memory, put.stage_block.load(std::memory_order_relaxed), dead);
+  Blocks::mark_queued(memory, put.stage_block.load(std::memory_order_relaxed));
 }
 
 }  // namespace troupe::queue

@@ -45,8 +45,8 @@ class LogWriter {
   // As it seems without the lock: an item could be put, as far as numbers go.
   [[nodiscard]] static bool may_have_room(const QueueMemory& memory);
 
-  // For root, which took the lock from `dead`: finishes the commit that it was killed in.
-  static void finish(const QueueMemory& memory, Owner dead);
+  // For root, which took the lock from a dead user: finishes the commit that it was killed in.
+  static void finish(const QueueMemory& memory);
 
  private:
   [[nodiscard]] bool has_room(const Batch& batch, std::uint64_t size);

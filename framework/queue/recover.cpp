@@ -31,7 +31,7 @@ void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& 
       Leases::drop_uncommitted(memory, dead);
     });
   }
-  if (steps.put_lock) take_over(control.put.lock, slot, [&] { LogWriter::finish(memory, dead); });
+  if (steps.put_lock) take_over(control.put.lock, slot, [&] { LogWriter::finish(memory); });
   if (steps.blocks) Blocks::free_written_by(memory, dead);
   if (steps.leases) Leases::give_back_all(memory, dead);
   if (!steps.wake) return;

@@ -79,7 +79,7 @@ PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point de
     auto batch = writer_.begin();
     if (append(batch)) [[likely]] {
       writer_.commit(batch, block);
-      if (block != 0) blocks_.mark_queued(block);
+      if (block != 0) Blocks::mark_queued(*memory_, block);
       held.release();
       signal(control().items);
       return PutResult::done;
