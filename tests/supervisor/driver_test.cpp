@@ -40,6 +40,7 @@ class FakeRoot final : public process::Root {
     if (id == 1) timer.reset();
   }
   void declare(const std::string&, const transport::LinkOptions&) override {}
+  void choose_links(std::function<transport::LinkOptions(const std::string&, const std::string&)>) override {}
   void withdraw(const std::string&, const Death&) override {}
   void on_signal(std::function<void(int)>) override {}
   void end(int, int) override {}

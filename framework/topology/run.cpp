@@ -1,0 +1,144 @@
+#include "topology/run.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "process/guard.h"
+#include "supervisor/driver.h"
+#include "topology/start.h"
+#include "topology/units.h"
+
+namespace troupe::topology {
+
+namespace {
+
+using supervisor::ChildSpec;
+using supervisor::Decision;
+using supervisor::Outcome;
+using supervisor::SupervisorSpec;
+
+// The same tree, of processes that can be started.
+SupervisorSpec of_processes(SupervisorSpec spec, const RunOptions& options) {
+  for (ChildSpec& child : spec.children) {
+    if (child.supervisor) {
+      child.supervisor = std::make_shared<SupervisorSpec>(of_processes(*child.supervisor, options));
+    } else if (const auto* work = dynamic_cast<const ActorWork*>(child.work.get())) {
+      process::ChildSpec process;
+      process.entry = &start_actor;
+      process.arguments = start_arguments(*work, options.add_actors);
+      process.name = work->name;
+      process.environment = work->environment;
+      child.work = std::make_shared<supervisor::ProcessWork>(std::move(process), true);
+    }
+  }
+  return spec;
+}
+
+std::string last_part(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// Runs a topology inside root and tells people about it.
+class Runner final : public supervisor::DriverEvents {
+ public:
+  Runner(process::Root& root, const Topology& topology, const RunOptions& options)
+      : root_(root),
+        topology_(topology),
+        options_(options),
+        driver_(root, of_processes(topology.supervisor, options), *this, std::random_device()()) {
+    declare(topology.supervisor);
+    root.choose_links([&topology](const std::string& one, const std::string& other) { return topology.link_between(one, other); });
+    root.on_signal([this](int signal) { signalled(signal); });
+    driver_.begin();
+  }
+
+ private:
+  void declare(const SupervisorSpec& spec) {
+    for (const ChildSpec& child : spec.children) {
+      if (child.supervisor) declare(*child.supervisor);
+      else root_.declare(child.id, {});
+    }
+  }
+
+  void signalled(int signal) {
+    if (signal_ != 0) {
+      say("stopping at once");
+      return driver_.kill();
+    }
+    signal_ = signal;
+    std::size_t running = 0;
+    driver_.tree().visit([&](const supervisor::Tree::View& view) { running += view.worker != 0; });
+    say(fmt::format("stopping {} process{} in order ({} again: at once)", running, running == 1 ? "" : "es",
+                    signal == SIGINT ? "Ctrl-C" : fmt::format("SIG{}", sigabbrev_np(signal))));
+    driver_.stop();
+  }
+
+  void noted(const std::string& path, const supervisor::command::Note& note) override {
+    if (note.decision == Decision::gave_up) return gave_up(path, note.death);
+    if (note.decision == Decision::finished) {
+      root_.withdraw(last_part(path), note.death);
+      if (note.death.normal()) return;
+      failed_ = true;
+      return say(fmt::format("`{}` {}; it is not restarted", path, note.death.describe()));
+    }
+    const std::string when = note.delay > Duration::zero() ? fmt::format("in {}ms", note.delay / std::chrono::milliseconds(1)) : "now";
+    say(fmt::format("`{}` {}; restart {} {}", path, note.death.describe(), note.restarts, when));
+  }
+
+  // The supervisors above give up one after the other: what it was about is the first of it, and said once.
+  void gave_up(const std::string& path, const Death& death) {
+    if (death.cause == Death::Cause::cascade && !reason_.empty()) return;
+    const SupervisorSpec& spec = supervisor_of(path);
+    reason_ = fmt::format("gave up on `{}`, which ended {} time{} within {}, the last time: {}", path, spec.max_restarts + 1,
+                          spec.max_restarts == 0 ? "" : "s", format_duration(spec.max_seconds), death.describe());
+  }
+
+  const SupervisorSpec& supervisor_of(const std::string& path) const {
+    const SupervisorSpec* spec = &topology_.supervisor;
+    std::size_t begin = 0;
+    for (auto end = path.find('/'); end != std::string::npos; begin = end + 1, end = path.find('/', begin))
+      for (const ChildSpec& child : spec->children)
+        if (child.supervisor && child.id == path.substr(begin, end - begin)) {
+          spec = child.supervisor.get();
+          break;
+        }
+    return *spec;
+  }
+
+  void ended(const Outcome& outcome, const std::string&) override {
+    if (outcome.why == Outcome::Why::gave_up) say(reason_, true);
+    if (signal_ != 0) return root_.end(0, signal_);
+    root_.end(outcome.why == Outcome::Why::done && !failed_ ? 0 : 1);
+  }
+
+  void say(const std::string& what, bool error = false) {
+    const char* label = error ? options_.color ? "\x1b[1;31merror\x1b[0m: " : "error: " : "";
+    const std::string line = fmt::format("troupe: {}{}\n", label, what);
+    // Whoever reads our messages may have stopped doing so; root must not wait for him.
+    pollfd room{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line.data(), line.size()) < 0) return;
+  }
+
+  process::Root& root_;
+  const Topology& topology_;
+  const RunOptions options_;
+  supervisor::Driver driver_;
+  int signal_ = 0;
+  bool failed_ = false;
+  std::string reason_;
+};
+
+}  // namespace
+
+int run(const Topology& topology, const process::Origin& origin, const RunOptions& options) {
+  return process::run_root(origin, [&](process::Root& root) {
+    new Runner(root, topology, options);  // for as long as root lives
+  });
+}
+
+}  // namespace troupe::topology
