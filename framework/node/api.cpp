@@ -3,7 +3,7 @@
 #include <troupe/actor.h>
 #include <troupe/catalog.h>
 #include <troupe/errors.h>
-#include <unistd.h>
+#include <pthread.h>
 
 #include <mutex>
 #include <stdexcept>
@@ -20,11 +20,13 @@ struct ProcessNode {
   std::mutex mutex;
   Function<Node&()> make;
   std::atomic<Core*> core{nullptr};
-  pid_t pid = 0;
 };
 
 ProcessNode& process_node() {
-  static ProcessNode* const node = new ProcessNode;  // threads may use it until the process has ended
+  static ProcessNode* const node = [] {
+    ::pthread_atfork(nullptr, nullptr, [] { process_node().core = nullptr; });  // the thread that runs it is not in the fork
+    return new ProcessNode;                                                      // threads may use it until the process has ended
+  }();
   return *node;
 }
 
@@ -34,9 +36,7 @@ Core& make_process_core() {
   auto& process = process_node();
   const std::lock_guard lock(process.mutex);
   if (Core* core = process.core.load(std::memory_order_relaxed)) return *core;
-  if (!process.make || process.pid != ::getpid()) {
-    throw std::logic_error("actors need a troupe::Program, or the process that it started: this one has none");
-  }
+  if (!process.make) throw std::logic_error("actors need a troupe::Program: make it the first line of main");
   Core* core = &process.make().core();
   process.core.store(core, std::memory_order_release);
   return *core;
@@ -77,8 +77,9 @@ void set_process_node(Function<Node&()> make) {
   const std::lock_guard lock(process.mutex);
   process.make = std::move(make);
   process.core = nullptr;
-  process.pid = ::getpid();
 }
+
+bool in_node() { return Core::current() != nullptr; }
 
 }  // namespace troupe::node
 

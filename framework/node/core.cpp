@@ -26,7 +26,8 @@ constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr int kLooksPerClock = 32;
 // How long a node that has ended tries to get rid of what it owes.
 constexpr auto kLinger = std::chrono::seconds(1);
-// Memory for a message on receipt that is kept for the next.
+// Memory for a message on receipt: at first, and at most kept for the next.
+constexpr std::size_t kScratchWords = 1024;
 constexpr std::size_t kScratchWordsMax = std::size_t{1} << 20;
 
 constexpr std::uint64_t kTreeKey = 0;
@@ -46,12 +47,15 @@ Core::Core(Tree& tree, const NodeOptions& options)
       self_(tree.self()),
       bell_(os::make_event()),
       outside_(*this),
-      scheduler_([](void* core) { static_cast<Core*>(core)->wake(); }, this) {
+      scheduler_([](void* core) { static_cast<Core*>(core)->wake(); }, this),
+      scratch_(kScratchWords) {
   epoll_.add(tree.descriptor(), EPOLLIN, kTreeKey);
   epoll_.add(bell_.get(), EPOLLIN | EPOLLET, kBellKey);
 }
 
-Core::~Core() {
+Core::~Core() { end_actors(); }
+
+void Core::end_actors() {
   const Inside inside(this);
   while (detail::Cell* cell = slots_.newest()) ended(*cell);
   flush();
@@ -99,7 +103,7 @@ std::size_t Core::pass() {
   if (frames != 0 && frames < kFewFrames && !sent_in_pass_) {
     for (int i = 0; i < kPauses; ++i) _mm_pause();
   }
-  if (++passes_since_poll_ >= kPassesPerPoll) poll(Clock::time_point::min());
+  if (++passes_since_poll_ >= kPassesPerPoll) poll(Clock::time_point{});
   return done;
 }
 
@@ -197,8 +201,7 @@ void Core::bury() {
   dead_peers_.clear();
   dead_cells_.clear();
   if (scratch_.size() > kScratchWordsMax) {
-    scratch_.clear();
-    scratch_.shrink_to_fit();
+    scratch_ = std::vector<capnp::word>(kScratchWords);
   }
 }
 

@@ -66,6 +66,7 @@ class Core final : public TreeEvents {
   [[nodiscard]] detail::Cell* running() const { return running_; }
   void ended(detail::Cell& cell);
   void stop_all();
+  void end_actors();  // at once
   [[nodiscard]] const std::optional<Death>& last_death() const { return last_death_; }
   [[nodiscard]] bool has_actors() const { return slots_.size() != 0; }
   // A cell that could not run may be able to now.

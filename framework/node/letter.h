@@ -3,6 +3,7 @@
 #include <troupe/ask.h>
 #include <troupe/death.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -33,7 +34,7 @@ struct Event {
 struct Letter {
   Letter(const message::FrameHeader& from_header, std::uint64_t from_process, const detail::Body& from_body)
       : header(from_header), process(from_process), words(new capnp::word[from_body.count]), body(from_body) {
-    std::memcpy(words.get(), from_body.words, from_body.count * sizeof(capnp::word));
+    std::copy_n(from_body.words, from_body.count, words.get());
     body.words = words.get();
   }
   Letter(std::uint64_t question, Event from_event) : event(new Event(std::move(from_event))) { header.correlation = question; }

@@ -14,11 +14,14 @@ struct Node::State {
 
 Node::Node(Tree& tree, const NodeOptions& options) : state_(std::make_unique<State>(tree, options)) {}
 
-Node::~Node() {
+Node::~Node() { end(); }
+
+void Node::end() {
   if (state_->thread.joinable()) {
     core().outside().post([this] { core().abort(); });
     state_->thread.join();
   }
+  core().end_actors();
 }
 
 Core& Node::core() const { return state_->core; }

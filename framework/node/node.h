@@ -39,7 +39,7 @@ struct NodeOptions {
 class Node {
  public:
   explicit Node(Tree& tree, const NodeOptions& options = {});
-  ~Node();  // ends all actors, at once
+  ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -51,6 +51,8 @@ class Node {
   void start();
   // Ends all actors in order, newest first, each when the one before it has ended. A node that was start()ed is joined.
   void stop();
+  // Ends all actors at once, and the node with them; what is sent to it from then on is for nobody. So does the destructor.
+  void end();
 
   // Makes this node the one that send(), ask() and spawn() of the calling thread use, for as long as the scope lives. Without it
   // they use the process's.
@@ -76,7 +78,10 @@ class Node {
 };
 
 // The node of this process is made when it is first needed, by `make` (which may start() it), and lives until the process ends.
-// `program` says so once for each process; a child forgets its parent's.
+// A fork of the process has it made anew.
 void set_process_node(Function<Node&()> make);
+
+// The calling thread is one that runs actors.
+[[nodiscard]] bool in_node();
 
 }  // namespace troupe::node

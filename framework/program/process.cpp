@@ -120,6 +120,8 @@ void Process::terminate() { client().stop(started().id); }
 
 void Process::kill() { client().kill(started().id); }
 
+std::uint64_t Process::id() const { return state_->id; }
+
 const std::string& Process::name() const { return state_->options.name; }
 
 std::optional<int> Process::pid() {

@@ -7,6 +7,7 @@
 #include "os/proc.h"
 #include "process/client.h"
 #include "process/guard.h"
+#include "program/host.h"
 
 namespace troupe {
 
@@ -22,6 +23,7 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
   }
   // Lives as long as the processes that are copied from here.
   static const process::Origin origin;
+  node::set_process_node(program::process_node);
   state_ = std::make_unique<State>();
   state_->client = process::fork_tree(origin);
 }
@@ -33,6 +35,7 @@ Program::~Program() {
   } catch (const std::exception&) {
     // A fork made by the user leaves main: it has no children here.
   }
+  program::end_process_node();
 }
 
 }  // namespace troupe

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,6 +72,10 @@ class Process {
   [[nodiscard]] std::optional<int> exitcode();
   // The whole story, when there is an exit code.
   [[nodiscard]] std::optional<Death> death();
+
+ protected:
+  // Its number in the tree, once started.
+  [[nodiscard]] std::uint64_t id() const;
 
  private:
   struct State;
