@@ -21,7 +21,8 @@ int allowed_now() {
 int spins_allowed() {
   static std::atomic<unsigned> looks{0};
   static std::atomic<int> spins{0};
-  if (looks.fetch_add(1, std::memory_order_relaxed) % kLooksPerAffinity == 0) spins.store(allowed_now(), std::memory_order_relaxed);
+  if (looks.fetch_add(1, std::memory_order_relaxed) % kLooksPerAffinity == 0)
+    spins.store(allowed_now(), std::memory_order_relaxed);
   return spins.load(std::memory_order_relaxed);
 }
 

@@ -10,8 +10,9 @@
 namespace troupe::sync {
 
 struct BarrierOptions {
-  std::function<void()> action = {};  // run by the last party to arrive, before any is released; if it throws, the barrier breaks
-  Duration timeout = kForever;        // of wait() without one
+  std::function<void()> action =
+      {};                       // run by the last party to arrive, before any is released; if it throws, the barrier breaks
+  Duration timeout = kForever;  // of wait() without one
 };
 
 // threading.Barrier: all parties wait for one another, again and again.

@@ -112,7 +112,8 @@ bool Condition::notify_first() {
 
 std::uint32_t Condition::n_waiting() const {
   const auto seats = used_seats();
-  return static_cast<std::uint32_t>(std::ranges::count_if(seats, [](Seat& seat) { return what(value_of(seat.state)) == waiting; }));
+  return static_cast<std::uint32_t>(
+      std::ranges::count_if(seats, [](Seat& seat) { return what(value_of(seat.state)) == waiting; }));
 }
 
 void Condition::recover(Slot dead) {

@@ -22,12 +22,12 @@ concept Shareable = std::is_trivially_copyable_v<T> && std::is_default_construct
 // Size, alignment and nature of T, so that users who disagree about the type are told.
 template <Shareable T>
 constexpr std::uint64_t type_tag() {
-  constexpr std::uint64_t nature = std::is_same_v<T, bool>        ? 1
-                                   : std::is_floating_point_v<T>  ? 2
-                                   : std::is_signed_v<T>          ? 3
-                                   : std::is_unsigned_v<T>        ? 4
-                                   : std::is_enum_v<T>            ? 5
-                                                                  : 6;
+  constexpr std::uint64_t nature = std::is_same_v<T, bool>       ? 1
+                                   : std::is_floating_point_v<T> ? 2
+                                   : std::is_signed_v<T>         ? 3
+                                   : std::is_unsigned_v<T>       ? 4
+                                   : std::is_enum_v<T>           ? 5
+                                                                 : 6;
   return sizeof(T) | std::uint64_t{alignof(T)} << 32 | nature << 48;
 }
 

@@ -26,7 +26,8 @@ class Search {
 
  private:
   void follow(std::uint64_t waiter) {
-    for (auto edge = std::ranges::lower_bound(edges_, waiter, {}, &Edge::waiter); edge != edges_.end() && edge->waiter == waiter; ++edge) {
+    for (auto edge = std::ranges::lower_bound(edges_, waiter, {}, &Edge::waiter);
+         edge != edges_.end() && edge->waiter == waiter; ++edge) {
       path_.push_back(*edge);
       if (edge->holder == start_) {
         circles_.push_back(path_);

@@ -32,7 +32,8 @@ TEST_CASE("circles are found, chains are not") {
   CHECK(waiters_of(self[0]) == Waiters{7});
 
   // 5 waits for a circle that it is not in; 8 and 9 have one of their own.
-  const auto two = find_circles(std::vector<Edge>{{5, 10, 3, 0}, {3, 11, 1, 0}, {1, 12, 2, 0}, {2, 10, 3, 0}, {9, 20, 8, 0}, {8, 21, 9, 0}});
+  const auto two =
+      find_circles(std::vector<Edge>{{5, 10, 3, 0}, {3, 11, 1, 0}, {1, 12, 2, 0}, {2, 10, 3, 0}, {9, 20, 8, 0}, {8, 21, 9, 0}});
   REQUIRE(two.size() == 2);
   CHECK(waiters_of(two[0]) == Waiters{1, 2, 3});
   CHECK(waiters_of(two[1]) == Waiters{8, 9});
@@ -43,7 +44,8 @@ TEST_CASE("processes that wait for each other's locks are seen from outside") {
   const auto memory_a = memory_of<Lock>(4U);
   const auto memory_b = memory_of<RLock>(4U);
   Lock a(memory_a, 1);
-  std::vector<LockUsers> locks = {{100, Lock(memory_a, kRootSlot), {10, 11, 12}}, {101, RLock(memory_b, kRootSlot), {20, 12, 11}}};
+  std::vector<LockUsers> locks = {{100, Lock(memory_a, kRootSlot), {10, 11, 12}},
+                                  {101, RLock(memory_b, kRootSlot), {20, 12, 11}}};
   CHECK(circles_among(locks).empty());
 
   // 11 holds a and waits for b; 12 holds b and waits for a.

@@ -1,0 +1,226 @@
+// Kills a user at each instruction of each operation, with others asleep in it: they go on, and nothing is lost.
+#include <algorithm>
+#include <cstdlib>
+#include <random>
+
+#include "os/affinity.h"
+#include "os/futex.h"
+#include "support/catch.h"
+#include "support/leftovers.h"
+#include "support/stepper.h"
+#include "sync/memory.h"
+#include "sync/recover.h"
+#include "sync/scenarios.h"
+#include "sync/survivors.h"
+
+using namespace troupe;
+using namespace troupe::test;
+using Stop = Stepper::Stop;
+
+namespace {
+
+using Memory = Scenario::Memory;
+
+// Planted faults must not come across survivors that are awake.
+struct Recovery {
+  std::function<void(Memory)> recover;
+  bool while_all_sleep = false;
+};
+
+void recover_victim(Memory memory) {
+  sync::recover(memory, kVictim);
+  if (!sync::recovered(memory, kVictim)) throw std::logic_error("nobody was in the way of the recovery");
+}
+
+// One run of a scenario.
+class Play {
+ public:
+  explicit Play(const Scenario& scenario)
+      : scenario_(scenario), memory_(scenario.size + 64), victim_(((void)scenario.prepare(memory_), [&] { scenario.victim(memory_); })) {
+    if (scenario.victim_sleeps_first) {
+      while (victim_.step() == Stop::instruction) {
+      }
+    }
+    for (std::size_t i = 0; i < kSurvivors; ++i) {
+      survivors_.add([&, i] {
+        scenario.survivor(memory_, kFirstSurvivor + static_cast<shared::Slot>(i));
+        return 0;
+      });
+    }
+    survivors_.settle();
+    if (scenario.meanwhile) scenario.meanwhile(memory_);
+  }
+
+  // One more instruction of the victim's; false if there is none.
+  bool step() {
+    Stop stop = victim_.step();
+    if (stop == Stop::blocked && scenario_.when_blocked) {
+      scenario_.when_blocked(memory_);
+      stop = victim_.step();
+    }
+    return stop == Stop::instruction;
+  }
+
+  // What goes wrong when the victim is killed now.
+  std::string kill(const Recovery& recovery) {
+    victim_.kill();
+    if (recovery.while_all_sleep) survivors_.settle();
+    recovery.recover(memory_);
+    const std::size_t ended = survivors_.settle();
+    if (scenario_.must_have_ended && ended < scenario_.must_have_ended(memory_)) return "a wake-up is lost";
+    std::string wrong = check_structure(memory_.bytes().first(scenario_.size), kVictim);
+    if (!wrong.empty()) return wrong;
+    if (scenario_.finish) scenario_.finish(memory_);
+    survivors_.settle();
+    wrong = survivors_.fault(true);
+    if (wrong.empty() && scenario_.check) wrong = scenario_.check(memory_);
+    return wrong;
+  }
+
+  [[nodiscard]] Memory memory() const { return memory_.bytes(); }
+
+ private:
+  const Scenario& scenario_;
+  SharedMemory memory_;
+  Stepper victim_;
+  Survivors survivors_;
+};
+
+std::size_t instructions_of(const Scenario& scenario) {
+  Play play(scenario);
+  std::size_t count = 0;
+  while (play.step()) ++count;
+  return count + 1;
+}
+
+// Kills for real at every `stride`-th instruction, beginning with `first`, and at the end.
+Sweep kill_in(const Scenario& scenario, std::size_t first, std::size_t stride, const Recovery& recovery = {recover_victim}) {
+  Sweep sweep;
+  bool more = true;
+  for (std::size_t at = first; more; at += stride) {
+    Play play(scenario);
+    for (std::size_t i = 0; i < at && more; ++i) more = play.step();
+    const std::string wrong = play.kill(recovery);
+    sweep.count(wrong.empty() ? "" : scenario.name + ", instruction " + std::to_string(at) + ": " + wrong);
+  }
+  return sweep;
+}
+
+// Looks at a copy of the memory after every change, with the others still asleep. Recovery is repeated, as if a user who helped with
+// it had died.
+Sweep look_in(const Scenario& scenario) {
+  Sweep sweep;
+  Play play(scenario);
+  std::vector<std::byte> seen;
+  const auto copy = os::Mapping::anonymous(play.memory().size());
+  do {
+    if (std::ranges::equal(seen, play.memory())) continue;
+    seen.assign(play.memory().begin(), play.memory().end());
+    std::ranges::copy(seen, copy.bytes().begin());
+    std::string wrong;
+    for (int time = 0; time < 2 && wrong.empty(); ++time) {
+      recover_victim(copy.bytes());
+      wrong = check_structure(copy.bytes().first(scenario.size), kVictim);
+    }
+    sweep.count(wrong.empty() ? "" : scenario.name + ": " + wrong);
+  } while (play.step());
+  return sweep;
+}
+
+// Recovery as it should be, but nobody is woken: futexes of a copy are other futexes.
+void recover_without_waking(Memory memory) {
+  const auto copy = os::Mapping::anonymous(memory.size());
+  std::ranges::copy(memory, copy.bytes().begin());
+  recover_victim(copy.bytes());
+  std::ranges::copy(copy.bytes(), memory.begin());
+}
+
+// Everybody is woken, but nothing is taken from the dead.
+void wake_without_recovery(Memory memory) {
+  for (std::size_t at = 0; at < memory.size(); at += sizeof(sync::Word)) {
+    os::futex_wake_all(*reinterpret_cast<sync::Word*>(memory.data() + at));
+  }
+}
+
+// On one CPU nobody spins: that is a lot of instructions which all look the same.
+class OneCpu {
+ public:
+  OneCpu() { os::set_allowed_cpus({os::current_cpu()}); }
+  ~OneCpu() { os::set_allowed_cpus(cpus_); }
+  OneCpu(const OneCpu&) = delete;
+  OneCpu& operator=(const OneCpu&) = delete;
+
+ private:
+  std::vector<int> cpus_ = os::allowed_cpus();
+};
+
+unsigned seed() {
+  const char* chosen = std::getenv("TROUPE_TEST_SEED");
+  return chosen != nullptr ? static_cast<unsigned>(std::atoi(chosen)) : std::random_device()();
+}
+
+}  // namespace
+
+TEST_CASE("at every change of memory, recovery from a death there leaves it in order") {
+  if (!kStepperWorks) return;
+  const Leftovers leftovers;
+  const OneCpu one_cpu;
+  std::size_t points = 0;
+  for (const Scenario& scenario : scenarios()) {
+    const Sweep sweep = look_in(scenario);
+    INFO(sweep.first_failure);
+    CHECK(sweep.failures == 0);
+    CHECK(sweep.points > 2);
+    points += sweep.points;
+  }
+  WARN(points << " states looked at");
+}
+
+TEST_CASE("killed at about a thousand instructions of all operations, sleeping survivors go on") {
+  if (!kStepperWorks) return;
+  const Leftovers leftovers;
+  const OneCpu one_cpu;
+  const unsigned chosen = seed();
+  INFO("TROUPE_TEST_SEED=" << chosen);
+  std::mt19937 random(chosen);
+  const auto all = scenarios();
+  const std::size_t points_each = 1000 / all.size();
+  std::size_t points = 0;
+  for (const Scenario& scenario : all) {
+    const std::size_t stride = instructions_of(scenario) / points_each + 1;
+    const Sweep sweep = kill_in(scenario, random() % stride, stride);
+    INFO(sweep.first_failure);
+    CHECK(sweep.failures == 0);
+    points += sweep.points;
+  }
+  WARN(points << " kills, TROUPE_TEST_SEED=" << chosen);
+}
+
+TEST_CASE("killed at every instruction of all operations, sleeping survivors go on", "[.][soak]") {
+  if (!kStepperWorks) return;
+  const Leftovers leftovers;
+  const OneCpu one_cpu;
+  std::size_t points = 0;
+  for (const Scenario& scenario : scenarios()) {
+    const Sweep sweep = kill_in(scenario, 0, 1);
+    INFO(sweep.first_failure);
+    CHECK(sweep.failures == 0);
+    points += sweep.points;
+  }
+  WARN(points << " kills");
+}
+
+TEST_CASE("the sweep finds a recovery that wakes nobody, and one that takes nothing from the dead") {
+  if (!kStepperWorks) return;
+  const Leftovers leftovers;
+  const OneCpu one_cpu;
+  for (const Scenario& scenario : scenarios()) {
+    if (scenario.name != "Lock: release to sleepers" && scenario.name != "Semaphore: woken" && scenario.name != "Event: set" &&
+        scenario.name != "Condition: notify_all" && scenario.name != "Barrier: the last to arrive") {
+      continue;
+    }
+    INFO(scenario.name);
+    CHECK(kill_in(scenario, 0, 1, {recover_without_waking, true}).failures > 0);
+    if (scenario.name != "Event: set") CHECK(kill_in(scenario, 0, 1, {wake_without_recovery, true}).failures > 0);
+  }
+}
