@@ -24,7 +24,7 @@ std::size_t Core::drain(Link& link, std::size_t max) try {
     if (!frame) break;
     const FrameHeader header = message::read_header(*frame);
     const std::size_t words = header.bytes / sizeof(capnp::word);
-    if (scratch_.size() < words) [[unlikely]] scratch_.resize(words);
+    if (scratch_.size() < words) [[unlikely]] scratch_ = std::vector<capnp::word>(words);
     std::memcpy(scratch_.data(), frame->data() + sizeof header, header.bytes);
     link.release();
     deliver(link, header, message::read_body(header, scratch_.data()));

@@ -34,7 +34,7 @@ struct Event {
 struct Letter {
   Letter(const message::FrameHeader& from_header, std::uint64_t from_process, const detail::Body& from_body)
       : header(from_header), process(from_process), words(new capnp::word[from_body.count]), body(from_body) {
-    std::copy_n(from_body.words, from_body.count, words.get());
+    std::memcpy(static_cast<void*>(words.get()), from_body.words, from_body.count * sizeof(capnp::word));
     body.words = words.get();
   }
   Letter(std::uint64_t question, Event from_event) : event(new Event(std::move(from_event))) { header.correlation = question; }
