@@ -368,7 +368,7 @@ class Checker {
         if (const auto near = closest(name, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
       }
       if (link.a == link.b) {
-        const auto process = std::ranges::find_if(processes_, [&](const auto& p) { return p.child.id == link.a; });
+        const auto process = std::ranges::find_if(processes_, [&link = link](const auto& p) { return p.child.id == link.a; });
         if (process == processes_.end() || !process->count)
           diagnostics_.add(Code::reference, node->place, fmt::format("`{}` is linked with itself", link.a), "needs no link");
       }
