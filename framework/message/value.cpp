@@ -23,7 +23,9 @@ void check_message(std::span<const std::byte> stream) {
   try {
     capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()), troupe::detail::reader_options(words.size()));
     if (reader.getEnd() != words.data() + words.size()) refuse_value("a message does not fill its place");
-    static_cast<void>(reader.getRoot<capnp::AnyPointer>().targetSize());
+    const auto root = reader.getRoot<capnp::AnyPointer>();
+    if (!root.isNull() && !root.isStruct()) refuse_value("a message is not a struct");
+    static_cast<void>(root.targetSize());
   } catch (const kj::Exception& error) {
     refuse_value(fmt::format("not a Cap'n Proto message: {}", error.getDescription().cStr()));
   }

@@ -326,10 +326,11 @@ TEST_CASE("messages travel among other values") {
     for (int flips = 0; flips < 3; ++flips) bad[random() % bad.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
     try {
       const auto read = decode_values<int, Message<test::Mixed>, std::vector<Message<test::Mixed>>>(bad);
-      static_cast<void>(kj::str(*std::get<1>(read)));
+      const auto is_mixed = [&] { static_cast<void>(kj::str(*std::get<1>(read))); };
+      // It may be a message of another shape, but it is one, and nobody is led out of it.
+      static_cast<void>(kj::runCatchingExceptions(is_mixed));
     } catch (const ProtocolError&) {
     } catch (const TypeMismatch&) {
-    } catch (const kj::Exception&) {  // inside its bounds, but not a Mixed
     }
   }
 }

@@ -153,6 +153,10 @@ struct Form<std::vector<T>> : VectorForm<T> {
   }
   static std::vector<T> read(WireReader& reader, const std::byte* pointer) {
     const auto list = ArrayOfScalarsForm<T>::list(reader, pointer);
+    if constexpr (sizeof(T) == 1) {
+      const auto* first = reinterpret_cast<const T*>(list.at);
+      return {first, first + list.count};
+    }
     std::vector<T> made(list.count);
     if (list.count != 0) std::memcpy(made.data(), list.at, list.count * sizeof(T));
     return made;

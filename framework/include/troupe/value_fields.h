@@ -18,7 +18,7 @@ concept DeclaresFields = requires(T& changeable, const T& constant) {
 
 struct AnyField {
   template <class T>
-  constexpr operator T() const;
+  operator T() const;
 };
 template <std::size_t>
 using AnyFieldOf = AnyField;
