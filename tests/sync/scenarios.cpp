@@ -260,7 +260,9 @@ Scenario notifying(const char* name, std::uint32_t n) {
     condition.release();
     mark();
   });
-  scenario.must_have_ended = [=](Memory memory) { return progress(memory).load() == 0 ? 0 : std::min<std::size_t>(n, kSurvivors); };
+  scenario.must_have_ended = [=](Memory memory) {
+    return progress(memory).load() == 0 ? 0 : std::min<std::size_t>(n, kSurvivors);
+  };
   scenario.finish = [](Memory memory) { notify_from_helper(memory, kUsers); };
   return scenario;
 }
@@ -386,7 +388,8 @@ std::string check_semaphore(Parts& parts, std::uint32_t users, Slot dead) {
     sleepers += user[slot].waiting;
   }
   if (guard->lock.holder()) return "somebody is in the way";
-  if (static_cast<std::uint32_t>(user[dead].taken) != 0 || user[dead].waiting != 0 || user[dead].note != 0) return "the dead is not forgotten";
+  if (static_cast<std::uint32_t>(user[dead].taken) != 0 || user[dead].waiting != 0 || user[dead].note != 0)
+    return "the dead is not forgotten";
   if (total != permits->total) return "permits do not add up";
   return wrong_if(sleepers != permits->sleepers, "sleepers do not add up");
 }
