@@ -280,16 +280,16 @@ TEST_CASE("addresses travel in messages, and the sender is known") {
 TEST_CASE("messages larger than the link's memory arrive whole") {
   Pair pair;
   const std::size_t size = 5 << 20;
-  const auto right = probe<bool>(pair, [&pair, size](auto& actor) {
-    actor.template on<Note>([&actor, size](Note::Reader note) {
+  const auto right = probe<bool>(pair, [&pair](auto& actor) {
+    actor.template on<Note>([&actor](Note::Reader note) {
       const auto data = note.getData();
       bool same = data.size() == size;
       for (std::size_t i = 0; i < data.size(); i += 997) same = same && data[i] == static_cast<unsigned char>(i);
       actor.say(same);
     });
     const Address me = actor.self();
-    pair.there.spawn([me, size](Context& context) {
-      me.send<Note>([size](Note::Builder note) {
+    pair.there.spawn([me](Context& context) {
+      me.send<Note>([](Note::Builder note) {
         auto data = note.initData(size);
         for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<unsigned char>(i);
       });
