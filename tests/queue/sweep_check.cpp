@@ -27,11 +27,15 @@ void check_segments(const QueueMemory& memory) {
   for (std::uint32_t i = 0; i < heap.grown; ++i) require(found.count(i) == 1, "segment " + std::to_string(i) + " is lost or doubled");
 }
 
-void check_nothing_held(const QueueMemory& memory) {
+void check_locks(const QueueMemory& memory) {
   ControlArea& control = memory.control();
   for (shared::OwnerLock* lock : {&control.put.lock, &control.get.lock, &control.segments.lock}) {
     require(!lock->holder(), "a lock is held");
   }
+}
+
+void check_nothing_held(const QueueMemory& memory) {
+  check_locks(memory);
   for (const auto state : {Leases::State::held, Leases::State::fetched, Leases::State::returned, Leases::State::over, Leases::State::dead,
                            Leases::State::taken}) {
     require(Leases::count(memory, state) == 0, "a lease in state " + std::to_string(static_cast<int>(state)));
@@ -54,6 +58,7 @@ void check_refill(SharedQueue& queue, std::uint64_t items_max) {
 }  // namespace
 
 Outcome drain_and_check(const std::shared_ptr<const QueueMemory>& memory) {
+  check_locks(*memory);  // else we would wait for ever
   SharedQueue queue(memory, kSurvivor);
   Outcome outcome{.items = {}, .dead_letters = {}, .closed = queue.closed()};
   const std::uint64_t size = queue.size();

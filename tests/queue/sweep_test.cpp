@@ -24,3 +24,20 @@ TEST_CASE("wherever a user is killed, nothing is lost, doubled, torn, miscounted
   std::printf("%zu points\n", points);
   CHECK(points > 500);
 }
+
+// The harness itself is put to the test: with a step of the recovery left out, it must find something.
+TEST_CASE("a recovery that leaves something undone is noticed") {
+  if (!test::kStepperWorks) return;
+  const auto failures = [](const RecoverSteps& steps, const std::string& name) {
+    for (const Scenario& scenario : scenarios()) {
+      if (scenario.name == name) return sweep_states(scenario, steps).failures;
+    }
+    throw std::runtime_error("no scenario is called " + name);
+  };
+  CHECK(failures({.put_lock = false}, "put into a new queue") > 0);
+  CHECK(failures({.get_lock = false}, "get") > 0);
+  CHECK(failures({.segment_lock = false}, "put past the end of a segment") > 0);
+  CHECK(failures({.blocks = false}, "put large items, then into blocks used before") > 0);
+  CHECK(failures({.leases = false}, "lease and acknowledge") > 0);
+  CHECK(failures({}, "lease and acknowledge") == 0);
+}

@@ -1,0 +1,270 @@
+#include "support/catch.h"
+
+#include <sched.h>
+
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <list>
+#include <optional>
+
+#include "support/child.h"
+#include "support/leftovers.h"
+#include "sweep_support.h"
+
+using namespace troupe;
+using namespace troupe::queue;
+using namespace queue_test;
+
+// Users killed for real, while others are asleep in the kernel or come to a queue that stands still in the midst of an operation.
+namespace {
+
+using Memory = std::shared_ptr<const QueueMemory>;
+using Work = std::function<void(SharedQueue&)>;
+using Setup = std::function<void(const Memory&)>;
+
+struct KillScenario {
+  std::string name;
+  QueueOptions options;
+  Setup prepare;
+  Work victim;
+  std::vector<Work> asleep;     // survivors that sleep on the queue before the victim begins
+  std::vector<Work> meanwhile;  // survivors that come while it stands still
+  Setup provoke;                // when the victim has fallen asleep itself: wakes it
+  // For a survivor that sleeps though the victim was recovered from: false if there is no reason to, else does what it waits for.
+  std::function<bool(SharedQueue&)> relieve;
+};
+
+enum class State { running, asleep, ended };
+
+State state_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const auto name_end = text.rfind(')');
+  if (name_end == std::string::npos || name_end + 2 >= text.size()) return State::ended;
+  const char state = text[name_end + 2];
+  return state == 'S' ? State::asleep : state == 'Z' || state == 'X' ? State::ended : State::running;
+}
+
+State settled(const test::Child& child) {
+  const auto deadline = Clock::now() + std::chrono::seconds(20);
+  for (;;) {
+    const State state = state_of(child.pid());
+    if (state != State::running || Clock::now() > deadline) return state;
+    ::sched_yield();
+  }
+}
+
+class Kill {
+ public:
+  Kill(const KillScenario& scenario, const RecoverSteps& steps) : scenario_(scenario), steps_(steps), memory_(make_memory(scenario.options)) {
+    scenario.prepare(memory_);
+    for (const Work& work : scenario.asleep) begin(work);
+    victim_.emplace([&] {
+      SharedQueue mine(memory_, kVictim);
+      test::mark();
+      scenario_.victim(mine);
+      test::mark();
+    });
+    provoked_ = !scenario.provoke;
+  }
+
+  // Runs the victim for so many instructions, from when it was provoked if it is. Fewer, if it came to its end before.
+  std::size_t advance(std::size_t instructions) {
+    std::size_t i = 0;
+    for (; i < instructions || !provoked_; ++i) {
+      const auto stop = victim_->step();
+      if (stop == test::Stepper::Stop::blocked && !provoked_) {
+        for (const Work& work : scenario_.meanwhile) begin(work);
+        scenario_.provoke(memory_);
+        provoked_ = true;
+        i = 0;
+      } else if (stop != test::Stepper::Stop::instruction) {
+        break;
+      }
+    }
+    return i;
+  }
+
+  // Kills it and says what is wrong then.
+  std::string check(Duration patience) {
+    if (!scenario_.provoke) {
+      for (const Work& work : scenario_.meanwhile) begin(work);
+    }
+    victim_->kill();
+    recover(*memory_, kVictim, steps_);
+    SharedQueue queue(memory_, 0);
+    for (test::Child& child : survivors_) {
+      // It may sleep for a moment because another survivor has a lock; not for long.
+      const auto deadline = Clock::now() + patience;
+      while (settled(child) != State::ended) {
+        if (!scenario_.relieve(queue) && Clock::now() > deadline) return "a survivor sleeps though there is no reason to";
+        ::sched_yield();
+      }
+      if (child.wait() != 0) return "a survivor failed";
+    }
+    try {
+      drain_and_check(memory_);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+ private:
+  void begin(const Work& work) {
+    const auto slot = static_cast<std::uint32_t>(kSurvivor + 1 + survivors_.size());
+    survivors_.emplace_back([this, work, slot] {
+      SharedQueue queue(memory_, slot);
+      work(queue);
+      return 0;
+    });
+    settled(survivors_.back());
+  }
+
+  const KillScenario& scenario_;
+  RecoverSteps steps_;
+  Memory memory_;
+  std::optional<test::Stepper> victim_;
+  std::list<test::Child> survivors_;
+  bool provoked_;
+};
+
+struct Plan {
+  std::size_t kills = std::numeric_limits<std::size_t>::max();  // evenly spread over the instructions
+  RecoverSteps steps = {};
+  Duration patience = std::chrono::seconds(10);
+  std::size_t failures_max = 3;
+};
+
+test::Sweep kill_all_along(const KillScenario& scenario, const Plan& plan) {
+  test::Sweep sweep;
+  const std::size_t end = Kill(scenario, plan.steps).advance(std::numeric_limits<std::size_t>::max());
+  const std::size_t stride = std::max<std::size_t>(end / plan.kills, 1);
+  for (std::size_t at = 0; at < end + stride && sweep.failures < plan.failures_max; at += stride) {
+    Kill kill(scenario, plan.steps);
+    kill.advance(at);
+    const std::string wrong = kill.check(plan.patience);
+    sweep.count(wrong.empty() ? "" : "instruction " + std::to_string(at) + ": " + wrong);
+  }
+  return sweep;
+}
+
+Work put(std::uint64_t number, std::size_t size = 64) {
+  return [=](SharedQueue& queue) { queue.put(make_item(number, size)); };
+}
+Work put_some(std::uint64_t first, std::uint64_t count, std::size_t size = 64) {
+  return [=](SharedQueue& queue) {
+    for (std::uint64_t i = first; i < first + count; ++i) queue.put(make_item(i, size));
+  };
+}
+Work get_some(std::size_t count) {
+  return [=](SharedQueue& queue) {
+    Bytes bytes;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (queue.get(bytes) == GetResult::item) read_item(bytes);
+    }
+  };
+}
+Setup setup(const Work& work) {
+  return [=](const Memory& memory) {
+    SharedQueue queue(memory, 0);
+    work(queue);
+  };
+}
+const Setup nothing = [](const Memory&) {};
+const Work lease_and_acknowledge = [](SharedQueue& queue) {
+  Bytes bytes;
+  Lease lease;
+  queue.lease(bytes, lease);
+  queue.acknowledge(lease);
+};
+
+bool give_an_item(SharedQueue& queue) { return queue.empty() && queue.put(make_item(900), kNow) == PutResult::done; }
+bool make_room(SharedQueue& queue) {
+  Bytes bytes;
+  return queue.full() && queue.get(bytes, kNow) == GetResult::item;
+}
+bool never(SharedQueue&) { return false; }
+
+QueueOptions small(std::uint64_t items_max = 0) {
+  auto options = tiny_options({.items_max = items_max});
+  options.users_max = 8;
+  return options;
+}
+
+std::vector<KillScenario> kill_scenarios() {
+  const auto consumer = get_some(1);
+  const auto leases = std::make_shared<std::vector<Lease>>();
+  std::vector<KillScenario> all = {
+      {"a waker of consumers", small(), nothing, put(1), {consumer, consumer}, {}, {}, give_an_item},
+      {"a waker of consumers, of a large item", small(), nothing, put(1, 700), {consumer}, {}, {}, give_an_item},
+      {"a waker of producers", small(1), setup(put(1)), get_some(1), {put(2), put(3)}, {}, {}, make_room},
+      {"a woken consumer", small(), nothing, get_some(1), {}, {consumer}, setup(put(1)), give_an_item},
+      {"a woken producer", small(1), setup(put(1)), put(2), {}, {put(3)}, setup(get_some(1)), make_room},
+      {"a closer", small(1), nothing, [](SharedQueue& queue) { queue.close(); }, {consumer, consumer}, {}, {},
+       [](SharedQueue& queue) { return !queue.closed() && (queue.close(), true); }},
+      {"the last holder of a lease, with a joiner", small(), setup(put(1)), lease_and_acknowledge,
+       {[](SharedQueue& queue) { (void)queue.join(); }}, {}, {},
+       [](SharedQueue& queue) { return !queue.empty() && (get_some(1)(queue), true); }},
+      {"the last holder of leases, with a consumer of a closed queue", small(),
+       [leases](const Memory& memory) {
+         SharedQueue queue(memory, kVictim);
+         Items items;
+         put_some(1, 2)(queue);
+         queue.lease_many(items, *leases, 2);
+         queue.close();
+       },
+       [leases](SharedQueue& queue) {
+         for (const Lease& lease : *leases) queue.acknowledge(lease);
+       },
+       {get_some(1)}, {}, {}, never}};
+  // They put three and get three, and there is room for what the victim puts and enough for what it gets.
+  const auto frozen = [&](const char* name, std::uint64_t items, const Work& victim, std::size_t size = 64) {
+    all.push_back({name, small(3), setup(put_some(1, items, size)), victim, {}, {put_some(101, 3, size), get_some(3)}, {}, never});
+  };
+  frozen("a producer that stands still", 2, put(50));
+  frozen("a producer of a large item that stands still", 2, put(50, 700), 700);
+  frozen("a consumer that stands still", 2, get_some(1));
+  frozen("a consumer of a large item that stands still", 2, get_some(1), 700);
+  frozen("a leaser that stands still", 2, lease_and_acknowledge);
+  frozen("a consumer of a batch that stands still", 2, [](SharedQueue& queue) {
+    Items items;
+    queue.get_many(items, 2);
+  });
+  all.push_back({"one who waits for a lock", small(), [](const Memory& memory) { memory->control().put.lock.lock(0); }, put(1), {}, {put(2)},
+                 [](const Memory& memory) { memory->control().put.lock.unlock(); }, never});
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("killed among others that sleep or wait, a user keeps none of them") {
+  if (!test::kStepperWorks) return;
+  test::Leftovers leftovers;
+  std::size_t kills = 0;
+  for (const KillScenario& scenario : kill_scenarios()) {
+    const auto sweep = kill_all_along(scenario, {.kills = 70});
+    INFO(scenario.name << ": " << sweep.failures << " of " << sweep.points << " kills failed, the first: " << sweep.first_failure);
+    CHECK(sweep.failures == 0);
+    kills += sweep.points;
+  }
+  CHECK(kills >= 1'000);
+}
+
+// The harness itself is put to the test: with a step of the recovery left out, it must find something.
+TEST_CASE("a recovery that wakes nobody is noticed") {
+  if (!test::kStepperWorks) return;
+  const Plan plan = {.kills = 100, .steps = {.wake = false}, .patience = std::chrono::milliseconds(300), .failures_max = 1};
+  CHECK(kill_all_along(kill_scenarios().front(), plan).failures == 1);
+}
+
+TEST_CASE("killed among others at every instruction, a user keeps none of them", "[.][soak]") {
+  if (!test::kStepperWorks) return;
+  for (const KillScenario& scenario : kill_scenarios()) {
+    const auto sweep = kill_all_along(scenario, {});
+    INFO(scenario.name << ": " << sweep.failures << " of " << sweep.points << " kills failed, the first: " << sweep.first_failure);
+    CHECK(sweep.failures == 0);
+  }
+}
