@@ -123,10 +123,11 @@ class Builder {
     with_scalar(type, entry.value, entry.key, [&](const capnp::DynamicValue::Reader& value) { into.set(field, value); });
   }
 
-  void fill_list(capnp::DynamicList::Builder into, const Node& list, const std::string& key) {
+  void fill_list(capnp::DynamicList::Builder into, const Node& list, const std::string& list_key) {
     const auto type = into.getSchema().getElementType();
     for (unsigned i = 0; i < into.size(); ++i) {
       const Node& item = list.items[i];
+      const std::string key = fmt::format("{}[{}]", list_key, i);
       if (type.isStruct()) {
         if (item.kind == Node::Kind::table) fill_struct(into[i].as<capnp::DynamicStruct>(), item);
         else wrong_type(diagnostics_, item, key, "a table");
@@ -147,7 +148,9 @@ class Builder {
       case Which::BOOL:
         return node.kind == Node::Kind::boolean ? set(node.boolean) : wrong_type(diagnostics_, node, key, "true or false");
       case Which::VOID:
-        return node.kind == Node::Kind::boolean && node.boolean ? set(capnp::VOID) : wrong_type(diagnostics_, node, key, "true");
+        if (node.kind == Node::Kind::boolean && node.boolean) return set(capnp::VOID);
+        diagnostics_.add(Code::type, node.place, fmt::format("`{}` can only be true", key), "leave it out, or write true");
+        return;
       case Which::FLOAT32:
       case Which::FLOAT64: return with_real(type.which(), node, key, set);
       case Which::TEXT: return with_text(node, key, set);
@@ -198,7 +201,7 @@ class Builder {
     }
     auto& diagnostic = diagnostics_.add(Code::argument, node.place, fmt::format("`{}` is no value of `{}`", node.text, key));
     if (const auto near = closest(node.text, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
-    diagnostic.notes.push_back(fmt::format("it can be {}", list_of(known)));
+    diagnostic.notes.push_back(fmt::format("its values are {}", list_of(known)));
   }
 
   std::string actor_;
@@ -227,7 +230,9 @@ std::string type_name(capnp::StructSchema::Field field) {
 
 std::string default_of(capnp::StructSchema schema, capnp::StructSchema::Field field) {
   capnp::MallocMessageBuilder message;
-  const auto value = message.initRoot<capnp::DynamicStruct>(schema).asReader().get(field);
+  auto root = message.initRoot<capnp::DynamicStruct>(schema);
+  if (in_union(field)) root.clear(field);  // now it is the one that is set
+  const auto value = root.asReader().get(field);
   switch (value.getType()) {
     case capnp::DynamicValue::INT:
     case capnp::DynamicValue::UINT:

@@ -166,7 +166,8 @@ std::string closest(std::string_view word, const std::vector<std::string>& known
   if (word.size() > kLengthMax) return "";
   const std::string wanted = plain(word);
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(1, wanted.size() / 3) + 1;
+  // At most a third of it, and never all of it, is wrong.
+  std::size_t best_distance = std::min(std::max<std::size_t>(1, wanted.size() / 3) + 1, wanted.size());
   for (const auto& candidate : known) {
     if (candidate.size() > kLengthMax) continue;
     const std::size_t d = distance(wanted, plain(candidate));

@@ -106,7 +106,7 @@ std::optional<std::size_t> Fields::choice(const char* key, std::span<const char*
   const std::vector<std::string> known(words.begin(), words.end());
   auto& diagnostic = diagnostics_.add(Code::value, node->place, fmt::format("`{}` is no value of `{}`", node->text, key));
   if (const auto near = closest(node->text, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
-  diagnostic.notes.push_back(fmt::format("it can be {}", list_of(known)));
+  diagnostic.notes.push_back(fmt::format("its values are {}", list_of(known)));
   return std::nullopt;
 }
 

@@ -112,7 +112,10 @@ std::optional<Node> parse_toml(const Source& source, Diagnostics& diagnostics) {
     const auto lines = 1 + static_cast<unsigned>(std::ranges::count(source.text, '\n'));
     place.line = std::clamp(place.line, 1u, lines);
     place.column = std::max(place.column, 1u);
-    diagnostics.add(Code::syntax, place, own_words(error.description()), "the file cannot be read on from here");
+    const std::string what = own_words(error.description());
+    auto& diagnostic = diagnostics.add(Code::syntax, place, what, "the file cannot be read on from here");
+    if (what.find("array-of-tables") != std::string::npos)
+      diagnostic.help.push_back("tables are written either `[x]`, once, or `[[x]]`, as often as needed");
   } catch (const AssertionFailed&) {
     diagnostics.add(Code::syntax, lone_bracket(source.text), "the name of a table is missing", "nothing follows");
   }
