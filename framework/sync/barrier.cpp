@@ -97,7 +97,10 @@ std::optional<Slot> Barrier::culprit() const {
   return !broken() || culprit == 0 ? std::nullopt : std::optional<Slot>(culprit - 1);
 }
 
-void Barrier::enlist(Slot slot) { commit(user_[slot].party, 1); }
+void Barrier::enlist(Slot slot) {
+  check_slot(slot, users());
+  commit(user_[slot].party, 1);
+}
 
 void Barrier::come(int change) {
   Word& inside = user_[me()].inside;

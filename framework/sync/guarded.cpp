@@ -12,6 +12,11 @@ bool Guarded::sleep(Clock::time_point deadline) {
   return in_time;
 }
 
+bool Guarded::recovered(Slot gone) const {
+  check_slot(gone, users_);
+  return note(gone).load(std::memory_order_acquire) == 0;
+}
+
 void Guarded::leave_and_wake(int count) {
   guard_->epoch.fetch_add(1, std::memory_order_release);
   leave();
@@ -20,6 +25,7 @@ void Guarded::leave_and_wake(int count) {
 
 // `pending` pairs with leave(): either root finds the lock free, or whoever holds it finds `pending` set after unlocking.
 void Guarded::recover(Slot gone, End end) {
+  check_slot(gone, users_);
   note(gone).store(static_cast<std::uint32_t>(end), std::memory_order_seq_cst);
   guard_->pending.store(1, std::memory_order_seq_cst);
   if (guard_->lock.take_over(gone) || guard_->lock.try_lock(me_)) {

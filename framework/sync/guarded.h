@@ -26,7 +26,7 @@ class Guarded {
  public:
   // By root, once `gone` is. The slot may be used again when recovered() is true.
   void recover(Slot gone, End end);
-  [[nodiscard]] bool recovered(Slot gone) const { return note(gone).load(std::memory_order_acquire) == 0; }
+  [[nodiscard]] bool recovered(Slot gone) const;
 
  protected:
   Guarded(std::uint32_t users, Slot me) : users_(users), me_(me) {}

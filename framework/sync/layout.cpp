@@ -108,10 +108,14 @@ Shape shape_of(std::span<const std::byte> memory) {
   return shape;
 }
 
+void check_slot(shared::Slot slot, std::uint32_t users) {
+  if (slot >= users) throw ProtocolError("shared memory: a primitive with fewer users than slots were given out");
+}
+
 Shape shape_of(std::span<const std::byte> memory, Kind kind, shared::Slot me) {
   const Shape shape = shape_of(memory);
   if (shape.kind != kind) throw ProtocolError("shared memory: a primitive of another kind");
-  TROUPE_CHECK(me < shape.users || me == shared::kRootSlot, "root gives out slots below the number of users");
+  if (me != shared::kRootSlot) check_slot(me, shape.users);
   return shape;
 }
 

@@ -156,8 +156,11 @@ void format(std::span<std::byte> memory, const Shape& shape);
 // What `memory` is, checked against its size. Throws ProtocolError if it is not a primitive at all.
 Shape shape_of(std::span<const std::byte> memory);
 
-// The same, and of this kind; `me` must be one of its users, or root.
+// The same, and of this kind; `me` must be one of its users, or root. Throws ProtocolError otherwise.
 Shape shape_of(std::span<const std::byte> memory, Kind kind, shared::Slot me);
+
+// Throws ProtocolError if a primitive with so many users has no such slot.
+void check_slot(shared::Slot slot, std::uint32_t users);
 
 // Stores in program order.
 template <class T>

@@ -45,6 +45,7 @@ void AnyLock::acquire_all(std::uint32_t depth) {
 }
 
 void AnyLock::recover(Slot dead) {
+  check_slot(dead, users_);
   commit(waits_[dead], 0);
   if (recursive_ && part_->lock.held_by(dead)) disown();
   if (part_->lock.abandon(dead)) commit(part_->deaths, value_of(part_->deaths) + 1);

@@ -1,6 +1,5 @@
 #include "sync/recover.h"
 
-#include "base/check.h"
 #include "sync/barrier.h"
 #include "sync/condition.h"
 #include "sync/event.h"
@@ -12,8 +11,6 @@ using shared::kRootSlot;
 
 void recover(std::span<std::byte> memory, Slot slot, End end) {
   const Shape shape = shape_of(memory);
-  if (shape.kind == Kind::raw_array) return;
-  TROUPE_CHECK(slot < shape.users, "root gives out slots below the number of users");
   switch (shape.kind) {
     case Kind::lock: return Lock(memory, kRootSlot).recover(slot);
     case Kind::rlock: return RLock(memory, kRootSlot).recover(slot);
@@ -32,7 +29,6 @@ void recover(std::span<std::byte> memory, Slot slot, End end) {
 
 bool recovered(std::span<std::byte> memory, Slot slot) {
   const Shape shape = shape_of(memory);
-  TROUPE_CHECK(slot < shape.users || shape.kind == Kind::raw_array, "root gives out slots below the number of users");
   switch (shape.kind) {
     case Kind::semaphore: return Semaphore(memory, kRootSlot).recovered(slot);
     case Kind::bounded_semaphore: return BoundedSemaphore(memory, kRootSlot).recovered(slot);

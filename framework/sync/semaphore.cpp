@@ -51,7 +51,10 @@ void Semaphore::release(std::uint32_t n) {
 }
 
 std::uint32_t Semaphore::get_value() const { return permits_->available.load(std::memory_order_acquire); }
-std::uint32_t Semaphore::held_by(Slot slot) const { return held_in(value_of(user_[slot].taken)); }
+std::uint32_t Semaphore::held_by(Slot slot) const {
+  check_slot(slot, users());
+  return held_in(value_of(user_[slot].taken));
+}
 
 bool Semaphore::take() {
   const std::uint32_t available = value_of(permits_->available);

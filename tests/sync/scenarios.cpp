@@ -76,6 +76,14 @@ std::vector<Scenario> lock_scenarios() {
     Lock(memory, kHelper).acquire();
   };
   in_line.when_blocked = in_line.finish = release_if_held<Lock>;
+  auto late = in_line;
+  late.name = "Lock: acquire too late";
+  late.victim = [](Memory memory) {
+    Lock lock(memory, kVictim);
+    mark();
+    lock.acquire(true, Duration::zero());
+    mark();
+  };
   auto woken = in_line;
   woken.name = "Lock: woken";
   woken.victim_sleeps_first = true;
@@ -113,7 +121,7 @@ std::vector<Scenario> lock_scenarios() {
                        const int sum = Value<int>(memory, kHelper).get();
                        return wrong_if(sum < 2 + static_cast<int>(progress(memory).load()) || sum > 3, "a wrong sum");
                      }};
-  return {release, in_line, woken, nested, value};
+  return {release, in_line, late, woken, nested, value};
 }
 
 template <class S>
@@ -166,6 +174,14 @@ std::vector<Scenario> semaphore_scenarios() {
     Semaphore semaphore(memory, kHelper);
     if (semaphore.held_by(kHelper) != 0) semaphore.release();
   };
+  auto late = in_line;
+  late.name = "Semaphore: acquire too late";
+  late.victim = [](Memory memory) {
+    Semaphore semaphore(memory, kVictim);
+    mark();
+    semaphore.acquire(true, Duration::zero());
+    mark();
+  };
   auto signal = semaphore_scenario<Semaphore>("Semaphore: two new permits", 0, [](Memory memory) {
     Semaphore semaphore(memory, kVictim);
     mark();
@@ -204,24 +220,39 @@ std::vector<Scenario> semaphore_scenarios() {
     Semaphore semaphore(memory, kHelper);
     if (semaphore.acquire(false)) semaphore.release();
   };
-  return {release, woken, in_line, signal, settle};
+  return {release, woken, in_line, late, signal, settle};
+}
+
+Scenario event_scenario(const char* name, std::function<void(Memory)> victim) {
+  return {.name = name,
+          .size = Event::memory_size(kUsers),
+          .prepare = [](Memory memory) { Event::format(memory, kUsers); },
+          .victim = std::move(victim),
+          .survivor = [](Memory memory, Slot me) { Event(memory, me).wait(); },
+          .must_have_ended =
+              [](Memory memory) {
+                constexpr std::uint32_t one_set = 4;
+                return Parts(memory).next<EventPart>()->word < one_set ? 0 : kSurvivors;
+              },
+          .finish = [](Memory memory) { Event(memory, kHelper).set(); }};
 }
 
 std::vector<Scenario> event_scenarios() {
-  return {{.name = "Event: set",
-           .size = Event::memory_size(kUsers),
-           .prepare = [](Memory memory) { Event::format(memory, kUsers); },
-           .victim =
-               [](Memory memory) {
-                 Event event(memory, kVictim);
-                 mark();
-                 event.set();
-                 progress(memory) = 1;
-                 mark();
-               },
-           .survivor = [](Memory memory, Slot me) { Event(memory, me).wait(); },
-           .must_have_ended = [](Memory memory) { return Event(memory, kHelper).is_set() ? kSurvivors : 0; },
-           .finish = [](Memory memory) { Event(memory, kHelper).set(); }}};
+  return {event_scenario("Event: set",
+                         [](Memory memory) {
+                           Event event(memory, kVictim);
+                           mark();
+                           event.set();
+                           mark();
+                         }),
+          event_scenario("Event: wait too long, set, clear", [](Memory memory) {
+            Event event(memory, kVictim);
+            mark();
+            event.wait(Duration::zero());
+            event.set();
+            event.clear();
+            mark();
+          })};
 }
 
 Scenario condition_scenario(const char* name, std::function<void(Memory)> victim) {
@@ -291,7 +322,17 @@ std::vector<Scenario> condition_scenarios() {
     mark();
   });
   waits.when_blocked = waits.finish = woken.finish;
-  return {notifying("Condition: notify", 1), notifying("Condition: notify_all", kUsers), woken, waits};
+  auto late = waits;
+  late.name = "Condition: wait too long";
+  late.victim = [](Memory memory) {
+    Condition condition(memory, kVictim);
+    mark();
+    condition.acquire();
+    condition.wait(Duration::zero());
+    condition.release();
+    mark();
+  };
+  return {notifying("Condition: notify", 1), notifying("Condition: notify_all", kUsers), woken, waits, late};
 }
 
 Scenario barrier_scenario(const char* name, std::uint32_t parties, std::function<void(Memory)> victim) {
@@ -347,6 +388,24 @@ std::vector<Scenario> barrier_scenarios() {
     barrier.reset();
     return barrier.broken() || barrier.n_waiting() != 0 ? "not new after reset()" : "";
   };
+  auto abort = late;
+  abort.name = "Barrier: abort";
+  abort.victim = [](Memory memory) {
+    Barrier barrier(memory, kVictim);
+    barrier.enlist(kVictim);
+    mark();
+    barrier.abort();
+    mark();
+  };
+  auto reset = abort;
+  reset.name = "Barrier: reset";
+  reset.victim = [](Memory memory) {
+    Barrier barrier(memory, kVictim);
+    barrier.enlist(kVictim);
+    mark();
+    barrier.reset();
+    mark();
+  };
   auto first = barrier_scenario("Barrier: the first to arrive", 4, [](Memory memory) {
     Barrier barrier(memory, kVictim);
     mark();
@@ -356,7 +415,7 @@ std::vector<Scenario> barrier_scenarios() {
   first.victim_sleeps_first = true;
   first.meanwhile = [](Memory memory) { Barrier(memory, kHelper).wait(); };
   first.survivor = [](Memory memory, Slot me) { Barrier(memory, me).wait(); };  // all had arrived: that is not taken back
-  return {last, late, first};
+  return {last, late, abort, reset, first};
 }
 
 std::string check_lock(Parts& parts, std::uint32_t users, Slot dead) {
