@@ -15,7 +15,7 @@ enum class Kind : std::uint8_t { ring, pipe };
 
 struct LinkOptions {
   Kind kind = Kind::ring;
-  std::size_t ring_bytes = std::size_t{1} << 20;      // of shared memory each way; a power of two
+  std::size_t ring_bytes = std::size_t{256} << 10;     // of shared memory each way; a power of two
   std::size_t frame_size_max = std::size_t{64} << 20;  // larger frames are refused on both sides
 };
 
