@@ -97,7 +97,7 @@ pid_t only_child(pid_t parent) {
   while (true) {
     const auto children = troupe::os::children_of(parent);
     if (!children.empty()) return children.front();
-    ::usleep(100);
+    ::usleep(100);  // asks again until it is there; nothing tells us
   }
 }
 

@@ -130,6 +130,7 @@ void kill_often(bool root) {
     const Tree tree;
     const pid_t root_pid = tree.root();
     const pid_t victim = root ? root_pid : tree.guard;
+    // A random moment is what is tested; nothing depends on how long this really takes.
     std::this_thread::sleep_for(std::chrono::microseconds(moment(random)));
     const auto begin = troupe::Clock::now();
     ::kill(victim, SIGKILL);
