@@ -64,6 +64,7 @@ std::byte* RingTransport::claim_slow(std::size_t size) {
   if (outgoing_.waiting || size < direct_limit_) {
     wants_room_ = true;
     flush();  // who tries again and again shall not wait for a peer that was not told
+    if (armed_) ask_for_room();
     return nullptr;
   }
   return private_room(size);
@@ -102,9 +103,12 @@ void RingTransport::attach(std::vector<os::Descriptor> descriptors) {
 
 // As much of the outgoing frame as goes now.
 void RingTransport::push() {
-  if (!push_descriptors()) return;
   const bool whole = outgoing_.size <= writer_.capacity() / 4;
-  if (whole ? push_frame() : push_pieces()) sent();
+  if (push_descriptors() && (whole ? push_frame() : push_pieces())) {
+    sent();
+  } else if (armed_ && outgoing_.waiting) {
+    ask_for_room();
+  }
 }
 
 bool RingTransport::push_descriptors() {
@@ -287,6 +291,16 @@ void RingTransport::disarm() {
   armed_ = false;
   reader_.header().reader_asleep.store(0, std::memory_order_relaxed);
   if (armed_for_room_) writer_.header().room_wanted.store(0, std::memory_order_relaxed);
+}
+
+// For room that turns out to be wanted after arm(), by an owner who sends over a link that he has armed: the same in small. If the
+// room has come meanwhile nobody else would wake him.
+void RingTransport::ask_for_room() {
+  const std::uint64_t wanted = room_wanted();
+  writer_.header().room_wanted.store(wanted, std::memory_order_relaxed);
+  armed_for_room_ = true;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (writer_.room_came(wanted)) os::ring_event(own_bell_);
 }
 
 // Where the peer has to have read to for us to get on. Descriptors that the socket refused go when it has taken all that is there.

@@ -148,6 +148,7 @@ class RingTransport final : public Transport {
 
   void tell_peer();
   void ring_bell_if_due();
+  void ask_for_room();
   [[nodiscard]] std::uint64_t room_wanted() const;
 
   os::Mapping memory_;

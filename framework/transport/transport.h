@@ -70,7 +70,8 @@ class Transport {
   static constexpr std::uint32_t kLifelineEvents = EPOLLRDHUP | EPOLLET;
   // The lifeline had an event, or root says that the peer is dead: nothing new will come, nothing is sent from now on.
   virtual void hang_up() = 0;
-  // Flushes and tells the peer that we are going to sleep. False if there is something to do already: then do not sleep.
+  // Flushes and tells the peer that we are going to sleep. False if there is something to do already: then do not sleep. An armed
+  // link may still be sent over.
   [[nodiscard]] virtual bool arm() = 0;
   // We are awake: the peer may spare the wake-up call.
   virtual void disarm() = 0;

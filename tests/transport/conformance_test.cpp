@@ -1,5 +1,6 @@
 // What every kind of link keeps to: the contract of transport/transport.h, clause by clause.
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <stdexcept>
@@ -270,6 +271,28 @@ TEST_CASE("who armed is woken by a frame, by room and by the end; who has someth
     (void)ends.right->peek();
     REQUIRE(waiter.wait(soon()));
   }
+}
+
+TEST_CASE("who fills a link that he has armed is woken when there is room") {
+  auto ends = ends_of(any_subject());
+  const std::size_t size = GENERATE(100, 3000);
+  os::Epoll epoll;
+  std::array<epoll_event, 1> room;
+  epoll.add(ends.left->descriptor(), Transport::kDescriptorEvents, 0);
+  REQUIRE(ends.left->arm());
+  (void)epoll.wait(room, Clock::now());
+  while (try_send(*ends.left, numbered(1, size))) {
+  }
+  ends.left->flush();
+  for (int i = 0; i < 3; ++i) (void)epoll.wait(room, Clock::now());  // what came while there was still room
+  for (int i = 0; i < 1000; ++i) {
+    while (try_receive(*ends.right)) {
+    }
+    ends.right->flush();
+  }
+  CHECK_FALSE(epoll.wait(room, deadline_after(std::chrono::seconds(20))).empty());
+  ends.left->disarm();
+  CHECK(try_send(*ends.left, numbered(1, size)));
 }
 
 TEST_CASE("two processes that sleep between frames never miss one") {
