@@ -35,7 +35,7 @@ class TidyTest(unittest.TestCase):
             for name, text in {**TREE, **changes}.items():
                 path = pathlib.Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
+                path.write_text(text, encoding="utf-8")
             command = compiler and [*compiler, "-I", folder + "/framework/include"]
             return Tidy(folder).run(command)
 

@@ -1,0 +1,15 @@
+#pragma once
+
+// All of troupe.
+#include <troupe/actor.h>
+#include <troupe/actor_process.h>
+#include <troupe/address.h>
+#include <troupe/ask.h>
+#include <troupe/catalog.h>
+#include <troupe/death.h>
+#include <troupe/duration.h>
+#include <troupe/errors.h>
+#include <troupe/message.h>
+#include <troupe/process.h>
+#include <troupe/program.h>
+#include <troupe/value.h>
