@@ -80,6 +80,7 @@ function(troupe_library)
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_include_directories(troupe SYSTEM INTERFACE $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>)
   target_compile_features(troupe INTERFACE cxx_std_20)
-  # The build id tells a function of a library from that of another build of it.
-  target_link_options(troupe PRIVATE -Wl,-Bsymbolic-functions PUBLIC -Wl,--build-id)
+  # The build id tells a function of a library from that of another build of it. Names are bound at once, in root: what is left to
+  # be bound later would be bound in every process anew, a third of its page faults.
+  target_link_options(troupe PRIVATE -Wl,-Bsymbolic-functions PUBLIC -Wl,--build-id -Wl,-z,now)
 endfunction()

@@ -35,12 +35,13 @@ std::vector<int> numbers_in(const std::string& path) {
 // Numbers of a file that separates them by blanks; it may end at any time, because its process may.
 std::vector<pid_t> read_pids(int file) {
   std::vector<pid_t> pids;
+  constexpr std::size_t kNumberMax = 16;
   std::array<char, 4096> buffer;
   pid_t number = 0;
   off_t offset = 0;
   while (true) {
     const auto size = retry_interrupted([&] { return ::pread(file, buffer.data(), buffer.size(), offset); });
-    if (size <= 0) return pids;
+    if (size <= 0) break;
     offset += size;
     for (auto c = buffer.begin(); c != buffer.begin() + size; ++c) {
       if (*c >= '0' && *c <= '9') {
@@ -49,7 +50,10 @@ std::vector<pid_t> read_pids(int file) {
         pids.push_back(std::exchange(number, 0));
       }
     }
+    // The kernel fills the buffer as far as whole numbers fit; with room for more there were none.
+    if (static_cast<std::size_t>(size) + kNumberMax < buffer.size()) break;
   }
+  return pids;
 }
 
 std::string children_path(pid_t pid, pid_t thread) {

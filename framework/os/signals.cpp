@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "os/check_call.h"
 
 namespace troupe::os {
@@ -43,6 +45,12 @@ std::optional<signalfd_siginfo> SignalReader::read() {
   if (size < 0 && errno == EAGAIN) return std::nullopt;
   check_call(size, "read(signalfd)");
   return info;
+}
+
+void SignalReader::discard() {
+  std::array<signalfd_siginfo, 16> infos;
+  const auto size = retry_interrupted([&] { return ::read(descriptor_.get(), infos.data(), sizeof infos); });
+  if (size == sizeof infos) discard();
 }
 
 }  // namespace troupe::os

@@ -26,6 +26,8 @@ class SignalReader {
   explicit SignalReader(const sigset_t& signals);
   [[nodiscard]] int descriptor() const { return descriptor_.get(); }
   std::optional<signalfd_siginfo> read();
+  // Takes all that are there, without looking at them.
+  void discard();
 
  private:
   Descriptor descriptor_;

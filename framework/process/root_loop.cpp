@@ -16,7 +16,7 @@ namespace troupe::process {
 
 namespace {
 
-Serial serial_of(const epoll_event& event) { return static_cast<Serial>(event.data.u64 >> 2); }
+Serial serial_of(const epoll_event& event) { return static_cast<Serial>(event.data.u64 >> 3); }
 
 // Why a process ended that the kernel says ended so.
 Death death_of(const Process& process, const os::Exit& exit) {
@@ -30,10 +30,10 @@ Death death_of(const Process& process, const os::Exit& exit) {
 
 // With more children than this, those that ended well have their strays looked for from time to time only.
 constexpr std::size_t kFewChildren = 64;
+constexpr Duration kStrayDelay = std::chrono::milliseconds(20);
 
 sigset_t signals_read() {
   auto set = forwarded_signals();
-  sigaddset(&set, SIGCHLD);
   sigaddset(&set, forward_signal());
   return set;
 }
@@ -49,12 +49,14 @@ void raise_descriptor_limit(rlimit files) {
 RootLoop::RootLoop(const Origin& origin, const os::Descriptor& guard)
     : origin_(origin),
       signals_((os::block_signals(signals_read()), signals_read())),
+      child_signals_((os::block_signals(os::signal_set({SIGCHLD})), os::signal_set({SIGCHLD}))),
       merge_(timers_, [this](SignalMerge::Merged merged) { signalled(merged); }),
       buffer_(kPacketSizeMax) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   raise_descriptor_limit(origin.files);
   epoll_.add(guard.get(), EPOLLIN, key(Source::guard));
   epoll_.add(signals_.descriptor(), EPOLLIN, key(Source::signals));
+  epoll_.add(child_signals_.descriptor(), EPOLLIN | EPOLLONESHOT, key(Source::child_signals));
 }
 
 RootLoop::~RootLoop() = default;
@@ -71,19 +73,19 @@ void RootLoop::pass() {
   const auto events = epoll_.wait(room, timers_.next());
   // Deaths before anything else: who asks for the dead is to hear of it, and no pid is used again before it is buried.
   for (const auto& event : events) {
-    if (static_cast<Source>(event.data.u64 & 3) != Source::pidfd) continue;
+    if (static_cast<Source>(event.data.u64 & 7) != Source::pidfd) continue;
     if (Process* process = roster_.by_serial(serial_of(event))) bury(*process);
   }
   for (const auto& event : events) attend(event);
   timers_.run(Clock::now());
-  if (look_for_strays_) tend_strays();
 }
 
 void RootLoop::attend(const epoll_event& event) {
-  switch (static_cast<Source>(event.data.u64 & 3)) {
+  switch (static_cast<Source>(event.data.u64 & 7)) {
     case Source::pidfd: return;
     case Source::guard: return end_now(1, 0);
     case Source::signals: return read_signals();
+    case Source::child_signals: return child_signalled();
     case Source::socket: break;
   }
   Process* client = roster_.by_serial(serial_of(event));
@@ -99,10 +101,9 @@ void RootLoop::bury(Process& process) {
   const auto exit = os::reap(process.pid);
   if (!exit) return postpone(process);
   const Death death = death_of(process, *exit);
-  look_for_strays_ = true;
   end_strays_ = true;
-  if (roster_.size() <= kFewChildren || !death.normal()) next_look_ = {};
-  if (next_look_ == Clock::time_point{}) tend_strays();
+  if (roster_.size() <= kFewChildren || !death.normal()) tend_strays();
+  else tend_strays_at(next_look_);
 
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
@@ -128,30 +129,44 @@ void RootLoop::postpone(Process& process) {
   });
 }
 
+// SIGCHLD. Our processes' own deaths come by pidfd, and strays are looked for then: this is for strays that end by themselves, and
+// looked into now and then only, not once more for every death.
+void RootLoop::child_signalled() { tend_strays_at(end_strays_ ? Clock::now() : Clock::now() + kStrayDelay); }
+
+void RootLoop::tend_strays_at(Clock::time_point moment) {
+  if (look_timer_ != 0 && look_at_ <= moment) return;
+  timers_.cancel(look_timer_);
+  look_at_ = moment;
+  look_timer_ = timers_.at(moment, [this] {
+    look_timer_ = 0;
+    child_signals_.discard();
+    tend_strays();
+    hear_child_signals();
+  });
+}
+
+void RootLoop::hear_child_signals() {
+  epoll_.change(child_signals_.descriptor(), EPOLLIN | EPOLLONESHOT, key(Source::child_signals));
+}
+
 // Whoever is our child but was not started by us was left behind by one that was, or by one of its children. It is reaped; and
 // once a process has ended, what may have been its own is ended too.
 void RootLoop::tend_strays() {
   const auto begin = Clock::now();
-  if (begin < next_look_) {
-    if (look_timer_ == 0) look_timer_ = timers_.at(next_look_, [this] { look_timer_ = 0; });
-    return;
-  }
-  look_for_strays_ = false;
-  bool left = false;
+  const bool end_them = std::exchange(end_strays_, false);
   for (pid_t pid : children_.read()) {
     if (roster_.has_pid(pid) || os::reap(pid)) continue;
-    if (end_strays_ && ::kill(pid, SIGKILL) == 0) left = true;
+    if (end_them && ::kill(pid, SIGKILL) == 0) end_strays_ = true;
   }
-  if (!left) end_strays_ = false;  // else their deaths (SIGCHLD) make us look again
-  next_look_ = roster_.size() <= kFewChildren ? Clock::time_point{} : Clock::now() + 20 * (Clock::now() - begin);
+  if (end_strays_) hear_child_signals();  // when they end we look again: they may leave some of their own
+  const auto end = Clock::now();
+  next_look_ = end + std::max<Duration>(kStrayDelay, 20 * (end - begin));
 }
 
 void RootLoop::read_signals() {
   while (const auto info = signals_.read()) {
     const int signal = static_cast<int>(info->ssi_signo);
-    if (signal == SIGCHLD) {
-      look_for_strays_ = true;
-    } else if (signal == forward_signal()) {
+    if (signal == forward_signal()) {
       if (info->ssi_int > 0 && info->ssi_int < NSIG) merge_.add(info->ssi_int, SignalMerge::From::guard, Clock::now());
     } else {
       merge_.add(signal, info->ssi_code == SI_KERNEL ? SignalMerge::From::terminal : SignalMerge::From::others, Clock::now());

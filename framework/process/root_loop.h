@@ -59,9 +59,9 @@ class RootLoop final : public Root {
  private:
   enum class State { running, ending, ending_now, left };
   // What an event of the loop is about: the serial of a process, and which of its descriptors.
-  enum class Source : std::uint64_t { pidfd, socket, guard, signals };
+  enum class Source : std::uint64_t { pidfd, socket, guard, signals, child_signals };
   static constexpr std::uint64_t key(Source source, Serial serial = 0) {
-    return std::uint64_t{serial} << 2 | static_cast<std::uint64_t>(source);
+    return std::uint64_t{serial} << 3 | static_cast<std::uint64_t>(source);
   }
 
   // The loop (root_loop.cpp)
@@ -71,7 +71,10 @@ class RootLoop final : public Root {
   void attend(const epoll_event& event);
   void read_signals();
   void signalled(SignalMerge::Merged merged);
+  void child_signalled();
   void tend_strays();
+  void tend_strays_at(Clock::time_point moment);
+  void hear_child_signals();
   void leave_if_done();
   // Starting and ending (root_children.cpp)
   void launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events);
@@ -100,6 +103,7 @@ class RootLoop final : public Root {
   const Origin& origin_;
   os::Epoll epoll_;
   os::SignalReader signals_;
+  os::SignalReader child_signals_;  // SIGCHLD: some child of ours, known or stray, has ended
   os::ChildrenList children_;
   Roster roster_;
   Names names_;
@@ -111,9 +115,9 @@ class RootLoop final : public Root {
   ProcessId main_ = kNoProcess;
   State state_ = State::running;
   Ending ending_;
-  bool look_for_strays_ = false;  // a child of ours has ended: it may have left some of its own
-  bool end_strays_ = false;
+  bool end_strays_ = false;  // a process of ours has ended, so strays may be its own
   Clock::time_point next_look_{};
+  Clock::time_point look_at_{};
   Timers::Id look_timer_ = 0;
   std::vector<std::byte> buffer_;
 };

@@ -251,6 +251,31 @@ TEST_CASE("processes that user code forked end with the process that did") {
   }
 }
 
+TEST_CASE("an orphan that ends by itself is reaped, though its forefather lives") {
+  Pipe pipe;
+  const auto id = client().start({.entry = [](std::span<const std::byte> path) {
+                                    if (::fork() == 0) {
+                                      if (::fork() == 0) {
+                                        say(text(path), std::to_string(::getpid()) + "\n");
+                                        ::_exit(0);
+                                      }
+                                      ::_exit(0);
+                                    }
+                                    siginfo_t info;
+                                    ::waitid(P_ALL, 0, &info, WEXITED);
+                                    return sleep_on({});
+                                  },
+                                  .arguments = bytes(pipe.path())});
+  std::string line;
+  while (line.empty() || line.back() != '\n') line += pipe.read(1);
+  const pid_t orphan = std::stoi(line);
+  const auto deadline = troupe::Clock::now() + 10s;
+  while (::kill(orphan, 0) == 0 && troupe::Clock::now() < deadline) std::this_thread::yield();  // a zombie is there still
+  CHECK(::kill(orphan, 0) < 0);
+  client().kill(id);
+  client().join(id);
+}
+
 TEST_CASE("what a process started ends with it, though it was killed") {
   Pipe pipe;
   const auto id = client().start({.entry = &start_sleeper_and_crash, .arguments = bytes(pipe.path())});
