@@ -17,7 +17,7 @@ using troupe::ring::RingReader;
 using troupe::ring::RingWriter;
 
 constexpr std::size_t kCapacity = std::size_t{256} << 10;  // as links have it
-constexpr std::uint64_t kBatch = 16;                     // frames a publish(): what a handler or a drain sends
+constexpr std::uint64_t kBatch = 16;                       // frames a publish(): what a handler or a drain sends
 
 // The size is known when we compile, as it is for the bare ring and for messages of one type: so copies need no call.
 template <std::size_t kBytes>

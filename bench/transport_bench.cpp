@@ -150,9 +150,9 @@ int main(int argc, char** argv) {
                    .ours = [=] { return one_way_rate<Transport>(pipe, where, 65'536, 10'000); },
                    .theirs = [=] { return bench::bare_pipe_rate(where, 65'536, 10'000); },
                    .peer = "bare pipe, one write a message"});
-    suite.measure({.name = "ring, 1 MiB frames, one way, " + where.name,
-                   .unit = "frames/s",
-                   .ours = [=] { return one_way_rate<RingTransport>(ring, where, 1 << 20, 1'000); }});
+    suite.measure({.name = "ring, 1 MiB frames, one way, " + where.name, .unit = "frames/s", .ours = [=] {
+                     return one_way_rate<RingTransport>(ring, where, 1 << 20, 1'000);
+                   }});
   }
   suite.compare({.name = "ring, round trip, asleep, one CPU",
                  .unit = "us",

@@ -47,9 +47,8 @@ void allocate(const Descriptor& memory, std::size_t offset, std::size_t size) {
 
 void punch(const Descriptor& memory, std::size_t offset, std::size_t size) {
   constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  check_call(retry_interrupted([&] {
-               return ::fallocate(memory.get(), kPunch, static_cast<off_t>(offset), static_cast<off_t>(size));
-             }),
+  check_call(retry_interrupted(
+                 [&] { return ::fallocate(memory.get(), kPunch, static_cast<off_t>(offset), static_cast<off_t>(size)); }),
              "punch a hole in a memfd");
 }
 

@@ -9,8 +9,8 @@
 
 namespace troupe::os {
 
-// Memory without a name that can be shared by passing its descriptor: zeroed, of a size that nobody can change any more, and all
-// of it allocated, so that a lack of memory is an error here and not a SIGBUS later. `label` shows in /proc/PID/maps.
+// Memory without a name that can be shared by passing its descriptor: zeroed, of a size that nobody can change any more, and
+// all of it allocated, so that a lack of memory is an error here and not a SIGBUS later. `label` shows in /proc/PID/maps.
 Descriptor make_shared_memory(const char* label, std::size_t size);
 
 // The same, but sparse: pages are allocated when they are first touched, or by allocate().

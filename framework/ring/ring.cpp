@@ -23,12 +23,14 @@ void format_ring(std::span<std::byte> memory) {
 }
 
 Ring::Ring(std::span<std::byte> memory) {
-  if (memory.size() <= sizeof(RingHeader) || !aligned(memory.data())) throw ProtocolError("not a ring: too small or not aligned");
+  if (memory.size() <= sizeof(RingHeader) || !aligned(memory.data()))
+    throw ProtocolError("not a ring: too small or not aligned");
   header = reinterpret_cast<RingHeader*>(memory.data());
   frames = memory.data() + sizeof(RingHeader);
   capacity = memory.size() - sizeof(RingHeader);
   if (header->magic != kRingMagic || header->version != kRingVersion) throw ProtocolError("not a ring of this version");
-  if (!is_capacity(capacity) || header->capacity != capacity) throw ProtocolError("not a ring: its capacity is not that of its memory");
+  if (!is_capacity(capacity) || header->capacity != capacity)
+    throw ProtocolError("not a ring: its capacity is not that of its memory");
 }
 
 }  // namespace troupe::ring

@@ -16,11 +16,11 @@ namespace troupe::ring {
 //      512  room_wanted                  the writer's, seldom written
 //      640  frames, `capacity` bytes of them
 //
-// Each in lines of its own (two, because CPUs fetch lines in pairs), so that what one side writes all the time does not take away
-// from the other what it reads all the time.
+// Each in lines of its own (two, because CPUs fetch lines in pairs), so that what one side writes all the time does not take
+// away from the other what it reads all the time.
 //
-// Positions are counts of bytes since the beginning, never wrapped, multiples of 8; `position & (capacity - 1)` is the place. The
-// records between head and tail follow each other without gaps:
+// Positions are counts of bytes since the beginning, never wrapped, multiples of 8; `position & (capacity - 1)` is the place.
+// The records between head and tail follow each other without gaps:
 //
 //      | size: 32 bits | tag: 16 bits | kind: 16 bits | size bytes | up to 7 bytes, so that the next is aligned |
 //

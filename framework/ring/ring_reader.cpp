@@ -26,7 +26,8 @@ const Frame* RingReader::peek_unusual(std::uint64_t word) {
   const std::uint64_t to_end = ring_.capacity - (head_ & mask_);
   const bool fills_end = record_length(record_size(word)) == to_end && to_end <= tail_seen_ - head_;
   // A pad is only ever published together with the frame that did not fit before the end.
-  if (record_kind(word) != RecordKind::pad || !fills_end || tail_seen_ - head_ == to_end) fail("the ring holds a malformed record");
+  if (record_kind(word) != RecordKind::pad || !fills_end || tail_seen_ - head_ == to_end)
+    fail("the ring holds a malformed record");
   head_ += to_end;
   next_ = head_;
   const std::uint64_t first = read_word();

@@ -23,9 +23,9 @@ struct Frame {
 //       reader.release();
 //     }
 //
-// The writer can still change the bytes of a frame after peek(): copy them before parsing; place and size were read once and hold.
-// What the shared memory says is checked: a writer that breaks the rules poisons the reader, and peek() throws ProtocolError, now
-// and ever after. A reader that dies has released a frame or has not.
+// The writer can still change the bytes of a frame after peek(): copy them before parsing; place and size were read once and
+// hold. What the shared memory says is checked: a writer that breaks the rules poisons the reader, and peek() throws
+// ProtocolError, now and ever after. A reader that dies has released a frame or has not.
 //
 // Threads: confined to one thread at a time; one reader per ring, ever.
 class RingReader {
@@ -39,7 +39,8 @@ class RingReader {
     if (head_ == tail_seen_ && !look_for_frames()) return nullptr;
     const std::uint64_t word = read_word();
     const std::uint64_t length = record_length(record_size(word));
-    if (record_kind(word) != RecordKind::frame || length > contiguous()) [[unlikely]] return peek_unusual(word);
+    if (record_kind(word) != RecordKind::frame || length > contiguous()) [[unlikely]]
+      return peek_unusual(word);
     return show(word, length);
   }
 

@@ -45,15 +45,16 @@ std::uint64_t RingWriter::room_wanted() const {
   return std::max(behind(tail_, ring_.capacity / 2), behind(end_wanted_, ring_.capacity));
 }
 
-bool RingWriter::room_came(std::uint64_t wanted) const {
-  return ring_.header->head.load(std::memory_order_acquire) >= wanted;
-}
+bool RingWriter::room_came(std::uint64_t wanted) const { return ring_.header->head.load(std::memory_order_acquire) >= wanted; }
 
 void RingWriter::throw_too_large(std::size_t size) const {
   throw std::length_error("a frame of " + std::to_string(size) + " bytes does not fit in a ring that takes " +
                           std::to_string(frame_size_max_));
 }
 
-void RingWriter::commit_without_claim() { TROUPE_CHECK(false, "commit() takes at most what claim() gave, once"); __builtin_unreachable(); }
+void RingWriter::commit_without_claim() {
+  TROUPE_CHECK(false, "commit() takes at most what claim() gave, once");
+  __builtin_unreachable();
+}
 
 }  // namespace troupe::ring

@@ -26,8 +26,8 @@ class RingWriter {
   // Joins the ring in `memory`, which must outlive the writer. Throws ProtocolError if it is not a ring.
   explicit RingWriter(std::span<std::byte> memory);
 
-  // Space for a frame of up to `size` bytes, 8-byte aligned and zeroed, or null while the ring is too full; what was committed is
-  // published then. A second claim before commit() replaces the first. Throws std::length_error if it could never fit.
+  // Space for a frame of up to `size` bytes, 8-byte aligned and zeroed, or null while the ring is too full; what was committed
+  // is published then. A second claim before commit() replaces the first. Throws std::length_error if it could never fit.
   [[nodiscard]] std::byte* claim(std::size_t size) {
     std::byte* frame = claim_unzeroed(size);
     if (frame) std::memset(frame, 0, record_length(size) - kRecordHeader);
@@ -36,7 +36,8 @@ class RingWriter {
 
   // The same for those who overwrite every byte: it shows older frames.
   [[nodiscard]] std::byte* claim_unzeroed(std::size_t size) {
-    if (size > frame_size_max_) [[unlikely]] throw_too_large(size);
+    if (size > frame_size_max_) [[unlikely]]
+      throw_too_large(size);
     const std::uint64_t length = record_length(size);
     const std::uint64_t to_end = ring_.capacity - (tail_ & mask_);
     const std::uint64_t start = length <= to_end ? tail_ : tail_ + to_end;
@@ -51,7 +52,8 @@ class RingWriter {
 
   // Takes the first `size` bytes of what was claimed as a frame. `tag` goes along; the ring does not look at it.
   void commit(std::size_t size, std::uint16_t tag = 0) {
-    if (size >= claim_limit_) [[unlikely]] commit_without_claim();
+    if (size >= claim_limit_) [[unlikely]]
+      commit_without_claim();
     write_word(claim_, record_word(size, tag, RecordKind::frame));
     tail_ = claim_ + record_length(size);
     claim_limit_ = 0;
@@ -69,8 +71,8 @@ class RingWriter {
   // A frame larger than this never fits, however long one waits: half of the ring, so that it fits wherever the tail is.
   [[nodiscard]] std::size_t frame_size_max() const { return frame_size_max_; }
 
-  // Where the head has to come, at least, before another claim() is worthwhile: half of the ring free, and the claim that failed
-  // must fit. For RingHeader::room_wanted.
+  // Where the head has to come, at least, before another claim() is worthwhile: half of the ring free, and the claim that
+  // failed must fit. For RingHeader::room_wanted.
   [[nodiscard]] std::uint64_t room_wanted() const;
 
   // The head has come there, as far as one can see now.

@@ -18,7 +18,8 @@ std::span<std::byte> Buffer::reserve(std::size_t size) {
   }
   if (room_ - end_ < size) {
     const std::size_t needed = filled().size() + size;
-    // Moving what is inside to the front is cheap if it is little, and growing doubles: so each byte is moved a few times at most.
+    // Moving what is inside to the front is cheap if it is little, and growing doubles: so each byte is moved a few times at
+    // most.
     if (needed <= room_ && filled().size() <= room_ / 2) {
       std::memmove(bytes_.get(), filled().data(), filled().size());
       end_ -= begin_;

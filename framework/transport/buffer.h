@@ -6,8 +6,8 @@
 
 namespace troupe::transport {
 
-// Bytes that come in at the end and go out at the beginning. What is inside moves only in reserve(), and stays aligned to 8 if only
-// multiples of 8 go out.
+// Bytes that come in at the end and go out at the beginning. What is inside moves only in reserve(), and stays aligned to 8 if
+// only multiples of 8 go out.
 //
 // Threads: confined to one thread at a time.
 class Buffer {

@@ -19,7 +19,8 @@ enum RingPart : std::size_t { kMemory, kOwnBell, kPeerBell, kSocket, kRingParts 
 
 void check_options(const LinkOptions& options) {
   if (!ring::is_capacity(options.ring_bytes) || options.ring_bytes < kRingBytesMin) {
-    throw ConfigError("a link's ring takes a power of two from 4 KiB to 1 GiB, not " + std::to_string(options.ring_bytes) + " bytes");
+    throw ConfigError("a link's ring takes a power of two from 4 KiB to 1 GiB, not " + std::to_string(options.ring_bytes) +
+                      " bytes");
   }
   if (options.frame_size_max > kPipeFrameSizeMax) throw ConfigError("a link's frames take less than 4 GiB");
 }
@@ -41,8 +42,8 @@ NewLink make_ring_link(const LinkOptions& options) {
   link.theirs[kPeerBell] = our_bell.duplicate();
   link.theirs[kSocket] = std::move(their_socket);
   link.ours = std::make_unique<RingTransport>(RingTransport::Parts{std::move(mapping), RingTransport::Side::maker,
-                                                                   options.frame_size_max, std::move(our_bell), std::move(their_bell),
-                                                                   std::move(our_socket)});
+                                                                   options.frame_size_max, std::move(our_bell),
+                                                                   std::move(their_bell), std::move(our_socket)});
   return link;
 }
 
@@ -53,7 +54,8 @@ std::unique_ptr<Transport> join_ring_link(const LinkOptions& options, std::vecto
     throw ProtocolError("the memory of a ring link is not sealed or not of a ring's size");
   }
   if (os::socket_kind(theirs[kSocket]) != os::SocketKind::packets) throw ProtocolError("a ring link's socket is none");
-  if (!os::is_event(theirs[kOwnBell]) || !os::is_event(theirs[kPeerBell])) throw ProtocolError("a ring link's doorbell is none");
+  if (!os::is_event(theirs[kOwnBell]) || !os::is_event(theirs[kPeerBell]))
+    throw ProtocolError("a ring link's doorbell is none");
   return std::make_unique<RingTransport>(RingTransport::Parts{os::Mapping(theirs[kMemory], *size), RingTransport::Side::joiner,
                                                               options.frame_size_max, std::move(theirs[kOwnBell]),
                                                               std::move(theirs[kPeerBell]), std::move(theirs[kSocket])});

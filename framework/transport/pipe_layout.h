@@ -19,7 +19,8 @@ struct PipeFrameHeader {
 inline constexpr std::uint16_t kPipeFrameMagic = 0x7001;
 inline constexpr std::size_t kPipeFrameSizeMax = 0xffff'fff0;
 
-static_assert(sizeof(PipeFrameHeader) == 8 && offsetof(PipeFrameHeader, descriptors) == 4 && offsetof(PipeFrameHeader, magic) == 6);
+static_assert(sizeof(PipeFrameHeader) == 8 && offsetof(PipeFrameHeader, descriptors) == 4 &&
+              offsetof(PipeFrameHeader, magic) == 6);
 
 constexpr std::size_t padded(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 

@@ -16,10 +16,11 @@
 namespace troupe::transport {
 namespace {
 
-constexpr std::size_t kSendAt = 64 << 10;        // so much waiting is sent without flush()
-constexpr std::size_t kWaitingMax = 256 << 10;   // so much waiting is full; one frame of any size may come on top
+constexpr std::size_t kSendAt = 64 << 10;       // so much waiting is sent without flush()
+constexpr std::size_t kWaitingMax = 256 << 10;  // so much waiting is full; one frame of any size may come on top
 constexpr std::size_t kReadAtOnce = 64 << 10;
-constexpr std::size_t kDescriptorsAheadMax = 2 * Transport::kDescriptorsMax;  // one frame's, and the next one's that came with its end
+constexpr std::size_t kDescriptorsAheadMax =
+    2 * Transport::kDescriptorsMax;  // one frame's, and the next one's that came with its end
 
 }  // namespace
 
@@ -51,7 +52,8 @@ void PipeTransport::commit(std::size_t size) {
   std::byte* const frame = std::exchange(claim_, nullptr);
   auto descriptors = std::exchange(attached_, {});
   if (gone_) return;  // goes nowhere
-  const PipeFrameHeader header{static_cast<std::uint32_t>(size), static_cast<std::uint16_t>(descriptors.size()), kPipeFrameMagic};
+  const PipeFrameHeader header{static_cast<std::uint32_t>(size), static_cast<std::uint16_t>(descriptors.size()),
+                               kPipeFrameMagic};
   std::memcpy(frame, &header, sizeof header);
   std::memset(frame + sizeof header + size, 0, padded(size) - size);
   if (!descriptors.empty()) parcels_.push_back({sent_ + outgoing_.filled().size(), std::move(descriptors)});
@@ -60,7 +62,8 @@ void PipeTransport::commit(std::size_t size) {
 }
 
 void PipeTransport::attach(std::vector<os::Descriptor> descriptors) {
-  if (attached_.size() + descriptors.size() > kDescriptorsMax) throw std::length_error("more descriptors than go with one frame");
+  if (attached_.size() + descriptors.size() > kDescriptorsMax)
+    throw std::length_error("more descriptors than go with one frame");
   for (auto& descriptor : descriptors) attached_.push_back(std::move(descriptor));
 }
 

@@ -13,15 +13,16 @@
 
 namespace troupe::transport {
 
-// A link through a pair of stream sockets. Frames are built in a buffer and sent many at a time, by flush() or when enough is there;
-// a frame in the way of a full socket waits in that buffer, and claim() says full when too much waits. Needs a system call a batch,
-// but no memory shared with the peer: nobody can touch what the other one reads.
+// A link through a pair of stream sockets. Frames are built in a buffer and sent many at a time, by flush() or when enough is
+// there; a frame in the way of a full socket waits in that buffer, and claim() says full when too much waits. Needs a system
+// call a batch, but no memory shared with the peer: nobody can touch what the other one reads.
 //
 // Threads: confined to one thread at a time.
 class PipeTransport final : public Transport {
  public:
   // One of a pair of connected, non-blocking stream sockets.
-  PipeTransport(os::Descriptor socket, std::size_t frame_size_max) : socket_(std::move(socket)), frame_size_max_(frame_size_max) {}
+  PipeTransport(os::Descriptor socket, std::size_t frame_size_max)
+      : socket_(std::move(socket)), frame_size_max_(frame_size_max) {}
   ~PipeTransport() override;
 
   [[nodiscard]] std::byte* claim(std::size_t size) override;

@@ -80,7 +80,7 @@ std::byte* RingTransport::private_room(std::size_t size) {
 }
 
 void RingTransport::commit_slow(std::size_t size) {
-  if (gone_) return attached_.clear();  // goes nowhere
+  if (gone_) return attached_.clear();                                  // goes nowhere
   if (ring_claim_) std::memcpy(private_room(size), ring_claim_, size);  // descriptors were attached after claim()
   TROUPE_CHECK(outgoing_.claimed && size <= outgoing_.room, "commit() takes at most what claim() gave, once");
   ring_claim_ = nullptr;
@@ -95,7 +95,8 @@ void RingTransport::commit_slow(std::size_t size) {
 }
 
 void RingTransport::attach(std::vector<os::Descriptor> descriptors) {
-  if (attached_.size() + descriptors.size() > kDescriptorsMax) throw std::length_error("more descriptors than go with one frame");
+  if (attached_.size() + descriptors.size() > kDescriptorsMax)
+    throw std::length_error("more descriptors than go with one frame");
   for (auto& descriptor : descriptors) attached_.push_back(std::move(descriptor));
   plain_claim_ = plain_claim_ && attached_.empty();
   if (!attached_.empty()) direct_limit_ = 0;
@@ -180,7 +181,8 @@ std::optional<std::span<const std::byte>> RingTransport::peek_slow(const ring::F
 }
 
 void RingTransport::open_whole(const ring::Frame& frame) {
-  if (incoming_.assembling || (frame.tag & ~kDescriptorBits) != 0) fail("the link's peer sent a frame amid the pieces of another");
+  if (incoming_.assembling || (frame.tag & ~kDescriptorBits) != 0)
+    fail("the link's peer sent a frame amid the pieces of another");
   receive_descriptors(frame.tag);
   incoming_.opened = true;
 }
@@ -236,11 +238,12 @@ void RingTransport::hang_up() {
   plain_claim_ = false;
 }
 
-// Sleeping and waking. Nobody may sleep while something is there for him, and nobody is woken who is awake: each side first stores
-// what the other has to know, then, after a full fence, looks at what the other stored. So at least one of the two sees the other.
+// Sleeping and waking. Nobody may sleep while something is there for him, and nobody is woken who is awake: each side first
+// stores what the other has to know, then, after a full fence, looks at what the other stored. So at least one of the two sees
+// the other.
 
-// The half of who has news: published frames (our tail) and freed room (our head) are stored, see flush(). The half of who goes to
-// sleep is arm().
+// The half of who has news: published frames (our tail) and freed room (our head) are stored, see flush(). The half of who goes
+// to sleep is arm().
 void RingTransport::tell_peer() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   ring_bell_if_due();
@@ -264,8 +267,8 @@ void RingTransport::ring_bell_if_due() {
   if (due) os::ring_event(peer_bell_);
 }
 
-// The half of who goes to sleep: says so in asleep and room_wanted, and after the fence looks for frames and room. The other half is
-// tell_peer().
+// The half of who goes to sleep: says so in asleep and room_wanted, and after the fence looks for frames and room. The other
+// half is tell_peer().
 bool RingTransport::arm() {
   if (outgoing_.waiting) push();
   writer_.publish();
@@ -293,8 +296,8 @@ void RingTransport::disarm() {
   if (armed_for_room_) writer_.header().room_wanted.store(0, std::memory_order_relaxed);
 }
 
-// For room that turns out to be wanted after arm(), by an owner who sends over a link that he has armed: the same in small. If the
-// room has come meanwhile nobody else would wake him.
+// For room that turns out to be wanted after arm(), by an owner who sends over a link that he has armed: the same in small. If
+// the room has come meanwhile nobody else would wake him.
 void RingTransport::ask_for_room() {
   const std::uint64_t wanted = room_wanted();
   writer_.header().room_wanted.store(wanted, std::memory_order_relaxed);
@@ -303,7 +306,8 @@ void RingTransport::ask_for_room() {
   if (writer_.room_came(wanted)) os::ring_event(own_bell_);
 }
 
-// Where the peer has to have read to for us to get on. Descriptors that the socket refused go when it has taken all that is there.
+// Where the peer has to have read to for us to get on. Descriptors that the socket refused go when it has taken all that is
+// there.
 std::uint64_t RingTransport::room_wanted() const {
   return outgoing_.descriptors.empty() ? writer_.room_wanted() : std::max<std::uint64_t>(writer_.published(), 1);
 }

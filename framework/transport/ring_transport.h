@@ -18,13 +18,13 @@
 
 namespace troupe::transport {
 
-// A link through shared memory: a ring each way, a doorbell (eventfd) each way, and a pair of sockets that carries descriptors and
-// whose end shows the peer's. Whoever is awake costs no system call.
+// A link through shared memory: a ring each way, a doorbell (eventfd) each way, and a pair of sockets that carries descriptors
+// and whose end shows the peer's. Whoever is awake costs no system call.
 //
 // Final and inline where it matters: a caller that holds a RingTransport instead of a Transport pays no virtual calls.
 //
-// A frame goes directly into the ring if it takes at most a quarter of it; a larger one, or one with descriptors that the socket has
-// no room for, waits in private memory and goes in pieces as room comes.
+// A frame goes directly into the ring if it takes at most a quarter of it; a larger one, or one with descriptors that the
+// socket has no room for, waits in private memory and goes in pieces as room comes.
 //
 // Threads: confined to one thread at a time.
 class RingTransport final : public Transport {
@@ -49,7 +49,8 @@ class RingTransport final : public Transport {
 
   [[nodiscard]] std::byte* claim_unzeroed(std::size_t size) override {
     if (size < direct_limit_) [[likely]] {
-      if (std::byte* frame = claim_in_ring(size)) [[likely]] return frame;
+      if (std::byte* frame = claim_in_ring(size)) [[likely]]
+        return frame;
     }
     return claim_slow(size);
   }
@@ -65,7 +66,8 @@ class RingTransport final : public Transport {
   void attach(std::vector<os::Descriptor> descriptors) override;
 
   bool flush() override {
-    if (outgoing_.waiting) [[unlikely]] push();
+    if (outgoing_.waiting) [[unlikely]]
+      push();
     writer_.publish();
     if (writer_.published() != tail_told_ || reader_.head() != head_told_) tell_peer();
     return !outgoing_.waiting;
@@ -78,12 +80,14 @@ class RingTransport final : public Transport {
       if (reader_.header().room_wanted.load(std::memory_order_relaxed) != 0) tell_peer();
       return {};
     }
-    if (frame->tag == 0 && !incoming_.assembling) [[likely]] return frame->bytes();
+    if (frame->tag == 0 && !incoming_.assembling) [[likely]]
+      return frame->bytes();
     return peek_slow(frame);
   }
 
   void release() override {
-    if (incoming_.opened) [[unlikely]] incoming_ = {};
+    if (incoming_.opened) [[unlikely]]
+      incoming_ = {};
     reader_.release();
   }
 

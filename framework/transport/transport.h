@@ -48,7 +48,8 @@ class Transport {
   virtual void commit(std::size_t size) = 0;
   // Descriptors that go along with the next frame committed; throws std::length_error if there are more than kDescriptorsMax.
   virtual void attach(std::vector<os::Descriptor> descriptors) = 0;
-  // Makes all that was committed visible and wakes the peer if it sleeps. False while some of it has to wait for room: call again.
+  // Makes all that was committed visible and wakes the peer if it sleeps. False while some of it has to wait for room: call
+  // again.
   virtual bool flush() = 0;
 
   // The oldest frame not yet released, 8-byte aligned, or nothing.
@@ -64,14 +65,14 @@ class Transport {
   // long as the link lives. It is never read, so poll() is of no use on it.
   [[nodiscard]] virtual int descriptor() const = 0;
   static constexpr std::uint32_t kDescriptorEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  // Has an event when the peer is gone, or -1 where descriptor() tells that too. A descriptor of its own, because to ask a socket
-  // at every wake-up, or to wait for both behind a nested epoll, costs a tenth of a round trip.
+  // Has an event when the peer is gone, or -1 where descriptor() tells that too. A descriptor of its own, because to ask a
+  // socket at every wake-up, or to wait for both behind a nested epoll, costs a tenth of a round trip.
   [[nodiscard]] virtual int lifeline() const { return -1; }
   static constexpr std::uint32_t kLifelineEvents = EPOLLRDHUP | EPOLLET;
   // The lifeline had an event, or root says that the peer is dead: nothing new will come, nothing is sent from now on.
   virtual void hang_up() = 0;
-  // Flushes and tells the peer that we are going to sleep. False if there is something to do already: then do not sleep. An armed
-  // link may still be sent over.
+  // Flushes and tells the peer that we are going to sleep. False if there is something to do already: then do not sleep. An
+  // armed link may still be sent over.
   [[nodiscard]] virtual bool arm() = 0;
   // We are awake: the peer may spare the wake-up call.
   virtual void disarm() = 0;

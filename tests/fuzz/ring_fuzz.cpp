@@ -1,5 +1,5 @@
-// Rooms: ring, transport. A peer that writes anything into a ring's shared bytes, at any moment, or into a pipe: the other side may
-// say ProtocolError, and must not touch a byte outside of what it shares, or take memory for what was only announced.
+// Rooms: ring, transport. A peer that writes anything into a ring's shared bytes, at any moment, or into a pipe: the other side
+// may say ProtocolError, and must not touch a byte outside of what it shares, or take memory for what was only announced.
 #include <fuzzer/FuzzedDataProvider.h>
 
 #include <cstring>
@@ -21,8 +21,9 @@ namespace {
 
 // A block of exactly this size, so that ASan guards its ends.
 struct Block {
-  explicit Block(std::size_t size) : bytes(static_cast<std::byte*>(::operator new(size, std::align_val_t{ring::kLine})), size) {}
-  ~Block() { ::operator delete(bytes.data(), std::align_val_t{ring::kLine}); }
+  explicit Block(std::size_t size)
+      : bytes(static_cast<std::byte*>(::operator new (size, std::align_val_t{ring::kLine})), size) {}
+  ~Block() { ::operator delete (bytes.data(), std::align_val_t{ring::kLine}); }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
   std::span<std::byte> bytes;
@@ -40,9 +41,10 @@ void scribble(std::span<std::byte> memory, FuzzedDataProvider& input) {
   const std::size_t words = memory.size() / 8;
   const std::size_t word = input.ConsumeBool() ? 16 * input.ConsumeIntegralInRange<std::size_t>(0, 4)
                                                : input.ConsumeIntegralInRange<std::size_t>(0, words - 1);
-  const auto value = input.ConsumeBool() ? input.ConsumeIntegral<std::uint64_t>()
-                                         : ring::record_word(input.ConsumeIntegral<std::uint16_t>(), input.ConsumeIntegral<std::uint16_t>(),
-                                                             input.ConsumeBool() ? ring::RecordKind::frame : ring::RecordKind::pad);
+  const auto value = input.ConsumeBool()
+                         ? input.ConsumeIntegral<std::uint64_t>()
+                         : ring::record_word(input.ConsumeIntegral<std::uint16_t>(), input.ConsumeIntegral<std::uint16_t>(),
+                                             input.ConsumeBool() ? ring::RecordKind::frame : ring::RecordKind::pad);
   std::memcpy(memory.data() + word * 8, &value, sizeof value);
 }
 
@@ -121,7 +123,8 @@ void fuzz_ring_link(FuzzedDataProvider& input) {
         if (input.ConsumeIntegralInRange(0, 15) == 0) {
           const int fds[] = {0, 1};
           const auto number = input.ConsumeIntegralInRange<std::uint64_t>(0, 3);
-          os::send_packet(link.theirs[3].get(), std::as_bytes(std::span(&number, 1)), std::span(fds).first(input.ConsumeBool() ? 1 : 2));
+          os::send_packet(link.theirs[3].get(), std::as_bytes(std::span(&number, 1)),
+                          std::span(fds).first(input.ConsumeBool() ? 1 : 2));
         }
       } else if (input.ConsumeIntegralInRange(0, 7) == 0) {
         scribble(memory.bytes(), input);
@@ -138,7 +141,8 @@ void fuzz_pipe(FuzzedDataProvider& input) {
   transport::PipeTransport link(std::move(socket), 1 << 16);
   while (input.remaining_bytes() > 0) {
     auto bytes = input.ConsumeBytes<std::uint8_t>(input.ConsumeIntegralInRange<std::size_t>(1, 200));
-    if (input.ConsumeBool() && bytes.size() >= 8) bytes[6] = 0x01, bytes[7] = 0x70, bytes[2] = bytes[3] = 0;  // a header's magic
+    if (input.ConsumeBool() && bytes.size() >= 8)
+      bytes[6] = 0x01, bytes[7] = 0x70, bytes[2] = bytes[3] = 0;  // a header's magic
     const int fds[] = {0, 1, 2};
     const std::size_t count = input.ConsumeIntegralInRange<std::size_t>(0, 12);
     os::send_bytes(peer.get(), std::as_bytes(std::span(bytes)), std::span(fds).first(count <= 3 ? count : 0));

@@ -124,7 +124,8 @@ template <class Writer>
 Sweep kill_writers(Start start) {
   SharedRing shared;
   const unsigned sent = start.before + start.waiting;
-  return test::kill_at_every_instruction([&] { begin(shared.bytes(), start); }, [&] { write_two<Writer>(shared.bytes(), sent + 1); },
+  return test::kill_at_every_instruction([&] { begin(shared.bytes(), start); },
+                                         [&] { write_two<Writer>(shared.bytes(), sent + 1); },
                                          [&] { return check_reader(shared.bytes(), start.before + 1, sent, sent + 2); });
 }
 
@@ -200,7 +201,8 @@ TEST_CASE("a reader killed at any instruction of peek and release leaves the wri
           // What the reader released is gone, what it did not release is all still there.
           RingReader heir(shared.bytes());
           const auto first = heir.peek() ? static_cast<unsigned>(heir.peek()->data[0]) : 0;
-          if (first < start.before + 1 || first > start.before + 1 + std::min(start.waiting, 3u)) return "frames lost or shown twice";
+          if (first < start.before + 1 || first > start.before + 1 + std::min(start.waiting, 3u))
+            return "frames lost or shown twice";
           return check_reader(shared.bytes(), first, last, last);
         });
     INFO(start.before << " frames before, " << start.waiting << " waiting; " << sweep.first_failure);

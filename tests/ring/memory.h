@@ -15,10 +15,10 @@ class RingMemory {
  public:
   explicit RingMemory(std::size_t capacity)
       : size_(ring::ring_memory_size(capacity)),
-        bytes_(static_cast<std::byte*>(::operator new(size_, std::align_val_t{ring::kLine}))) {
+        bytes_(static_cast<std::byte*>(::operator new (size_, std::align_val_t{ring::kLine}))) {
     ring::format_ring(bytes());
   }
-  ~RingMemory() { ::operator delete(bytes_, std::align_val_t{ring::kLine}); }
+  ~RingMemory() { ::operator delete (bytes_, std::align_val_t{ring::kLine}); }
   RingMemory(const RingMemory&) = delete;
   RingMemory& operator=(const RingMemory&) = delete;
 

@@ -20,8 +20,8 @@
 namespace troupe::test {
 namespace {
 
-// A breakpoint costs one instruction; raise() would add a hundred that nobody wants to sweep. Both stop a traced process, and the
-// signal is never delivered.
+// A breakpoint costs one instruction; raise() would add a hundred that nobody wants to sweep. Both stop a traced process, and
+// the signal is never delivered.
 bool at_mark(pid_t pid, int status) {
 #if defined(__x86_64__)
   siginfo_t info{};

@@ -82,13 +82,13 @@ struct Sweep {
 };
 
 // Kills a victim for real at every instruction between its marks, a new one each time. `prepare` makes the state that it finds,
-// `check` looks at what is left when it is gone; the last one is killed standing at its second mark, or where it blocks. Long ones
-// may be swept in a stride: at every so-manieth instruction.
+// `check` looks at what is left when it is gone; the last one is killed standing at its second mark, or where it blocks. Long
+// ones may be swept in a stride: at every so-manieth instruction.
 Sweep kill_at_every_instruction(const std::function<void()>& prepare, const std::function<void()>& victim,
                                 const std::function<std::string()>& check, std::size_t stride = 1);
 
-// The same without a kill, which leaves memory as it is: steps through one victim and, whenever `memory` changed (it is shared with
-// the victim), gives `check` a copy of it. Ten times as fast, but nothing that the kernel does at a death happens.
+// The same without a kill, which leaves memory as it is: steps through one victim and, whenever `memory` changed (it is shared
+// with the victim), gives `check` a copy of it. Ten times as fast, but nothing that the kernel does at a death happens.
 Sweep look_at_every_change(std::span<const std::byte> memory, const std::function<void()>& victim,
                            const std::function<std::string(std::span<std::byte> copy)>& check);
 

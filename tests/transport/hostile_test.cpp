@@ -1,5 +1,5 @@
-// A peer that writes anything into what it shares with us costs a ProtocolError at worst, memory in proportion to what it sent, and
-// no waiting.
+// A peer that writes anything into what it shares with us costs a ProtocolError at worst, memory in proportion to what it sent,
+// and no waiting.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -31,7 +31,8 @@ struct Attacked {
   os::Mapping memory;
 
   explicit Attacked(std::size_t ring_bytes = 4096)
-      : link(make_link(options_of(Subject::ring, ring_bytes))), memory(link.theirs[0], 2 * ring::ring_memory_size(ring_bytes)) {}
+      : link(make_link(options_of(Subject::ring, ring_bytes))),
+        memory(link.theirs[0], 2 * ring::ring_memory_size(ring_bytes)) {}
 
   [[nodiscard]] std::span<std::byte> ring_to_us() const { return memory.bytes().last(memory.bytes().size() / 2); }
   Transport& us() { return *link.ours; }
@@ -67,7 +68,8 @@ struct AttackedPipe {
   PipeTransport us;
 
   AttackedPipe() : AttackedPipe(os::socket_pair(os::SocketKind::stream)) {}
-  explicit AttackedPipe(std::pair<os::Descriptor, os::Descriptor> ends) : theirs(std::move(ends.first)), us(std::move(ends.second), 1 << 20) {}
+  explicit AttackedPipe(std::pair<os::Descriptor, os::Descriptor> ends)
+      : theirs(std::move(ends.first)), us(std::move(ends.second), 1 << 20) {}
 
   void send(std::span<const std::byte> bytes, std::span<const int> descriptors = {}) {
     REQUIRE(os::send_bytes(theirs.get(), bytes, descriptors).size == bytes.size());

@@ -1,5 +1,5 @@
-// Kills one end of a link at the instructions of its operations while the other end sleeps: the other wakes, receives whole frames
-// in order, and learns of the end.
+// Kills one end of a link at the instructions of its operations while the other end sleeps: the other wakes, receives whole
+// frames in order, and learns of the end.
 #include <troupe/errors.h>
 
 #include "os/event.h"
@@ -66,7 +66,8 @@ void sweep_sender(Subject subject, std::size_t size, std::size_t descriptors, st
         return survivor->until_closed([&]() -> std::string {
           while (const auto frame = survivor->link.ours->peek()) {
             if (!std::ranges::equal(*frame, numbered(received, size))) return "a wrong frame";
-            if (received++ == 0 && survivor->link.ours->take_descriptors().size() != descriptors) return "descriptors are missing";
+            if (received++ == 0 && survivor->link.ours->take_descriptors().size() != descriptors)
+              return "descriptors are missing";
             survivor->link.ours->release();
           }
           return received <= 2 ? "" : "too many frames";
