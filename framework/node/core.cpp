@@ -57,7 +57,7 @@ Core::~Core() { end_actors(); }
 
 void Core::end_actors() {
   const Inside inside(this);
-  while (detail::Cell* cell = slots_.newest()) ended(*cell);
+  while (detail::Cell* cell = slots_.newest()) scheduler_.end(cell->shell);
   flush();
   bury();
 }

@@ -86,7 +86,8 @@ class Core final : public TreeEvents {
   void close_question(Question& question, bool tell);
   [[nodiscard]] Question* question(std::uint64_t id) { return questions_.find(id); }
   void start_timer(Question& question, Duration delay, bool again);
-  [[nodiscard]] std::uint64_t link_id(std::uint64_t process) { return link_to(peer(process)).id(); }
+  // Of the link that a question goes over now; 0 if there can be none.
+  [[nodiscard]] std::uint64_t link_id(std::uint64_t process);
   [[nodiscard]] bool congested(std::uint64_t process, std::uint32_t slot);
 
   // ── core_deliver.cpp
@@ -138,6 +139,7 @@ class Core final : public TreeEvents {
   // ── core_send.cpp
   void hold(Peer::Paused& paused, KeptFrame frame);
   void owe(Link& link, KeptFrame frame);
+  bool to_the_dead(const Peer& peer, const message::FrameHeader& header);
   void check_bound(const message::FrameHeader& header, std::size_t owed) const;
   void mark_dirty(Link& link) {
     if (link.dirty) return;
@@ -177,6 +179,7 @@ class Core final : public TreeEvents {
   void closed(Link& link);
   void fail(const std::vector<std::uint64_t>& questions, const Death& death);
   void unpause(Peer& peer);
+  void forget_oldest_dead(std::uint64_t newest);
 
   Tree& tree_;
   const NodeOptions options_;
@@ -192,6 +195,7 @@ class Core final : public TreeEvents {
   message::Decoder decoder_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Peer>> peers_;
   std::unordered_map<std::uint64_t, Link*> links_;
+  std::deque<std::uint64_t> dead_processes_;  // whose Death is kept, oldest first
   Peer* last_peer_ = nullptr;
   detail::Cell* running_ = nullptr;  // whose handler runs
   std::uint64_t links_made_ = 0;

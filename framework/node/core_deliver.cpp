@@ -134,7 +134,8 @@ void Core::remove_watcher(Peer& peer, const FrameHeader& header) {
 
 void Core::deliver_answer(Peer& from, const FrameHeader& header, const detail::Body& body) {
   Question* question = questions_.find(header.correlation);
-  if (!question || question->settled || question->target.process != from.process) return;  // late, or none of theirs
+  if (!question || question->settled) return;                                               // late
+  if (question->target.process != from.process && from.process != self_) return;            // none of theirs
   const bool fits = question->kind == Question::Kind::ask || (question->kind == Question::Kind::monitor && header.kind == Kind::down);
   if (fits) settle(*question, header, from.process, body);
 }

@@ -11,6 +11,10 @@ namespace {
 
 // A closed link most often means that its process died, and the tree says so, with the cause; so long we wait for that.
 constexpr auto kLostLinkGrace = std::chrono::milliseconds(500);
+// The Deaths of so many processes are known without asking the tree.
+constexpr std::size_t kDeadKnown = 1024;
+// Taken at a time from a process that is gone.
+constexpr std::size_t kLastFrames = 1024;
 
 }  // namespace
 
@@ -116,30 +120,39 @@ void Core::offered(std::uint64_t process, const transport::LinkOptions& options,
     return;  // whoever sends over it sees it closed
   }
   Peer& from = find_peer(process);
+  if (from.death) return;
   Link& link = add_link(from, std::move(transport));
   if (!from.out) from.out = &link;
 }
 
 void Core::down(std::uint64_t process, const Death& death) {
-  if (process == self_) return;
-  if (const auto found = peers_.find(process); found != peers_.end()) {
-    Peer& peer = *found->second;
-    while (!peer.links.empty()) {
-      Link& link = *peer.links.front();
-      link.transport().hang_up();
-      while (!link.lost && drain(link, 1024) != 0) push_owing();
-      if (!link.lost) drop(link);
-    }
+  Peer& peer = find_peer(process);
+  if (process == self_ || peer.death) return;
+  while (!peer.links.empty()) {
+    Link& link = *peer.links.front();
+    link.transport().hang_up();
+    while (!link.lost && drain(link, kLastFrames) != 0) push_owing();
+    if (!link.lost) drop(link);
   }
+  unpause(peer);
+  peer.death = death;
+  forget_oldest_dead(process);
   slots_.for_each([&](detail::Cell& cell) {
     std::erase_if(cell.watchers, [&](const auto& watcher) { return watcher.process == process; });
     std::erase(cell.paused_processes, process);
   });
-  if (auto node = peers_.extract(process)) {
-    if (last_peer_ == node.mapped().get()) last_peer_ = nullptr;
-    dead_peers_.push_back(std::move(node.mapped()));
-  }
-  fail(questions_.select([&](const Question& question) { return question.target.process == process && question.kind != Question::Kind::name; }), death);
+  fail(questions_.select([&](const Question& question) {
+    return question.target.process == process && question.kind != Question::Kind::name;
+  }), death);
+}
+
+void Core::forget_oldest_dead(std::uint64_t newest) {
+  dead_processes_.push_back(newest);
+  if (dead_processes_.size() <= kDeadKnown) return;
+  auto node = peers_.extract(dead_processes_.front());
+  dead_processes_.pop_front();
+  if (last_peer_ == node.mapped().get()) last_peer_ = nullptr;
+  dead_peers_.push_back(std::move(node.mapped()));
 }
 
 void Core::found(std::uint64_t question, const Address& address, const transport::LinkOptions& options) {

@@ -29,6 +29,7 @@ bool Core::send(std::uint64_t process, const FrameHeader& header, const detail::
       return true;
     }
   }
+  if (to.death) [[unlikely]] return to_the_dead(to, header);
   Link& link = to.out ? *to.out : link_to(to);
   if (link.send(header, payload)) [[likely]] {
     mark_dirty(link);
@@ -43,9 +44,17 @@ bool Core::send(std::uint64_t process, const FrameHeader& header, const detail::
 void Core::forward(std::uint64_t process, KeptFrame frame) {
   Peer& to = peer(process);
   sent_in_pass_ = true;
+  if (to.death) return static_cast<void>(to_the_dead(to, frame.header()));
   Link& link = to.out ? *to.out : link_to(to);
   if (link.send(frame)) return mark_dirty(link);
   owe(link, std::move(frame));
+}
+
+// Whoever asks a process that is known to be dead has the answer at once, from ourselves.
+bool Core::to_the_dead(const Peer& peer, const FrameHeader& header) {
+  if (header.kind == Kind::message) dead_letter();
+  if (header.kind == Kind::request || header.kind == Kind::monitor) answer_down(self_, header.correlation, *peer.death);
+  return true;
 }
 
 void Core::check_bound(const FrameHeader& header, std::size_t owed) const {
@@ -87,6 +96,11 @@ void Core::release(std::vector<CellId> waiters, bool link) {
   }
 }
 
+std::uint64_t Core::link_id(std::uint64_t process) {
+  Peer& to = peer(process);
+  return to.death ? 0 : link_to(to).id();
+}
+
 bool Core::congested(std::uint64_t process, std::uint32_t slot) {
   Peer& to = peer(process);
   return (to.out && to.out->owing()) || to.paused.contains(slot);
@@ -96,6 +110,7 @@ void Core::note_owing(Link& link) {
   if (link.owing_noted) return;
   link.owing_noted = true;
   owing_.push_back(&link);
+  activate(link);  // so that arm() comes again, and asks for room
 }
 
 void Core::flush() {
@@ -109,9 +124,12 @@ void Core::flush() {
 void Core::push_owing() {
   for (std::size_t i = 0; i < owing_.size();) {
     Link* link = owing_[i];
-    if (!link->lost && !(link->push() && link->flush())) {
-      ++i;
-      continue;
+    if (!link->lost) {
+      const bool pushed = link->push();
+      if (!link->flush() || !pushed) {
+        ++i;
+        continue;
+      }
     }
     link->owing_noted = false;
     owing_[i] = owing_.back();
@@ -140,8 +158,7 @@ Question& Core::open_question(Question::Kind kind, Duration timeout) {
 void Core::ask(Question& question, Kind kind, const detail::Payload& payload) {
   const auto id = question.id();
   const Address to = question.target;
-  Peer& receiver = peer(to.process);
-  question.link = (receiver.out ? *receiver.out : link_to(receiver)).id();
+  question.link = link_id(to.process);
   FrameHeader header{.kind = kind, .to_slot = to.slot, .to_generation = to.generation, .correlation = id};
   if (running_) {
     header.from_slot = running_->self.slot;

@@ -49,7 +49,6 @@ bool Link::push() {
     owed_bytes_ -= bytes.size();
     --owed_frames_;
     queue.pop_front();
-    dirty = true;
   }
   return true;
 }

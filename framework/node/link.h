@@ -94,7 +94,8 @@ class Peer {
   Link* out = nullptr;
   std::vector<std::unique_ptr<Link>> links;
   std::unordered_map<std::uint32_t, Paused> paused;
-  std::size_t watching = 0;  // monitors it has on actors of ours
+  std::size_t watching = 0;    // monitors it has on actors of ours
+  std::optional<Death> death;  // it is gone, and so are its links
 };
 
 }  // namespace troupe::node

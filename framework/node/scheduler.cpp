@@ -125,6 +125,13 @@ class Scheduler::Shell final : public caf::event_based_actor {
 
   using event_based_actor::mailbox;
 
+  // Ends it from outside of its own handlers.
+  void end(caf::execution_unit* unit) {
+    context(unit);
+    quit();
+    finalize();
+  }
+
  protected:
   // An actor without a behaviour would end.
   caf::behavior make_behavior() override {
@@ -183,6 +190,8 @@ void Scheduler::release(Shell* shell) { caf::intrusive_ptr_release(shell->ctrl()
 bool Scheduler::idle(const Shell* shell) const { return const_cast<Shell*>(shell)->mailbox().blocked(); }
 
 void Scheduler::activate(Shell* shell) { shell->activate(system_->coordinator, *system_->direct); }
+
+void Scheduler::end(Shell* shell) { shell->end(system_->coordinator); }
 
 void Scheduler::schedule(Shell* shell) {
   shell->enqueue(caf::make_mailbox_element(nullptr, caf::make_message_id(), {}, WorkAtom::value), system_->coordinator);

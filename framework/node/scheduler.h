@@ -37,6 +37,9 @@ class Scheduler {
   // Runs cell.execute_mailbox() in the shell from run_jobs(), some time soon.
   void schedule(Shell* shell);
 
+  // Ends it, with cell.ended(), now. Not from inside a handler.
+  void end(Shell* shell);
+
   // Runs up to `max` shells that were scheduled; how many.
   std::size_t run_jobs(std::size_t max);
   [[nodiscard]] bool has_jobs() const;

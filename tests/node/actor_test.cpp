@@ -6,8 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "node/forest.h"
-#include "node/node.h"
+#include "node/pair.h"
 #include "node/test_actors.capnp.h"
 #include "support/catch.h"
 
@@ -16,8 +15,6 @@ using namespace troupe::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr auto kSoon = 20s;  // a test that waits longer has failed
 
 class Counter : public Actor {
  public:
@@ -34,31 +31,6 @@ class Counter : public Actor {
   std::vector<Responder<Total>> later_;
 };
 
-// Two processes in one, and this thread, which belongs to the first.
-struct Pair {
-  Pair() {
-    here.start();
-    there.start();
-  }
-  ~Pair() {
-    here.stop();
-    there.stop();
-  }
-  template <class A, class... Args>
-  Address spawn_there(Args... args) {
-    return there.spawn([&](Context& context) { return std::make_unique<A>(context, args...); });
-  }
-  template <class A, class... Args>
-  Address spawn_here(Args... args) {
-    return here.spawn([&](Context& context) { return std::make_unique<A>(context, args...); });
-  }
-
-  Forest forest;
-  node::Node here{forest.tree(1)};
-  node::Node there{forest.tree(2)};
-  node::Node::Scope scope{here};
-};
-
 std::int64_t total_of(const Address& counter) { return ask<Get, Total>(counter).get(kSoon)->getValue(); }
 
 Death death_of(const Address& actor) {
@@ -68,43 +40,6 @@ Death death_of(const Address& actor) {
     return down.death();
   }
   return {};
-}
-
-// Runs a function as an actor, and says what came of it.
-template <class Result>
-class Probe : public Actor {
- public:
-  using Body = std::function<void(Probe&)>;
-  Probe(Context& context, Body body, std::shared_ptr<std::promise<Result>> promise) : Actor(context), promise_(std::move(promise)) {
-    body(*this);
-  }
-  void say(Result result) {
-    promise_->set_value(std::move(result));
-    stop();
-  }
-  using Actor::after;
-  using Actor::ask;
-  using Actor::every;
-  using Actor::look_up;
-  using Actor::monitor;
-  using Actor::on;
-  using Actor::register_name;
-  using Actor::self;
-  using Actor::sender;
-  using Actor::spawn;
-  using Actor::stop;
-
- private:
-  std::shared_ptr<std::promise<Result>> promise_;
-};
-
-template <class Result>
-Result probe(Pair& pair, typename Probe<Result>::Body body) {
-  auto promise = std::make_shared<std::promise<Result>>();
-  auto future = promise->get_future();
-  pair.spawn_here<Probe<Result>>(body, promise);
-  REQUIRE(future.wait_for(kSoon) == std::future_status::ready);
-  return future.get();
 }
 
 }  // namespace
