@@ -27,7 +27,10 @@ Ending wait_for_root(pid_t root) {
     if (const auto exit = os::reap(root)) return exit->signalled ? Ending{1, exit->code} : Ending{exit->code, 0};
     siginfo_t info;
     const int signal = ::sigwaitinfo(&signals, &info);
-    if (signal <= 0 || signal == SIGCHLD || info.si_code == SI_KERNEL) continue;
+    if (signal <= 0 || signal == SIGCHLD) continue;
+    // Of a terminal that closes only the leader of its session hears.
+    const bool ours_alone = signal == SIGHUP && ::getsid(0) == ::getpid();
+    if (info.si_code == SI_KERNEL && !ours_alone) continue;
     ::sigqueue(root, forward_signal(), {.sival_int = signal});
   }
 }

@@ -23,6 +23,18 @@ std::string_view line_of(std::string_view text, unsigned line) {
   return text.substr(0, text.find('\n'));
 }
 
+// Words of the file may stand in messages; control characters in them are not to reach the terminal.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool second_set = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;  // U+0080 to U+009F
+    if (second_set) ++i;
+    out += byte < 0x20 || byte == 0x7f || second_set ? '?' : text[i];
+  }
+  return out;
+}
+
 struct Excerpt {
   std::string text;
   std::size_t column;  // of the place in it, from 0
@@ -45,7 +57,7 @@ Excerpt excerpt(std::string_view line, std::size_t column) {
     // Stray bytes of broken UTF-8 would spoil the terminal.
     const auto lead = static_cast<unsigned char>(shown[i][0]);
     const std::size_t wanted = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    result.text += shown[i].size() == wanted && lead != 0xc0 && lead != 0xc1 && lead < 0xf5 ? shown[i] : "?";
+    result.text += shown[i].size() == wanted && lead != 0xc0 && lead != 0xc1 && lead < 0xf5 ? printable(shown[i]) : "?";
   }
   if (end < shown.size()) result.text += "…";
   return result;
@@ -83,7 +95,7 @@ constexpr Colors kNoColors{"", "", "", ""};
 
 std::string render_one(const Diagnostic& diagnostic, const Source& source, const Colors& c) {
   std::string out = fmt::format("{}error[E{:03}]{}{}: {}{}\n", c.error, static_cast<unsigned>(diagnostic.code), c.off, c.bold,
-                                diagnostic.message, c.off);
+                                printable(diagnostic.message), c.off);
   const Place& place = diagnostic.place;
   const std::string number = place.line ? std::to_string(place.line) : "";
   const std::string margin(std::max<std::size_t>(number.size(), 1), ' ');
@@ -97,11 +109,11 @@ std::string render_one(const Diagnostic& diagnostic, const Source& source, const
     out += fmt::format("{} {}|{}\n", margin, c.frame, c.off);
     out += fmt::format("{}{} |{} {}\n", c.frame, number, c.off, shown.text);
     out += fmt::format("{} {}|{} {}{}{}{}{}{}\n", margin, c.frame, c.off, std::string(shown.column, ' '), c.error, carets,
-                       diagnostic.label.empty() ? "" : " ", diagnostic.label, c.off);
+                       diagnostic.label.empty() ? "" : " ", printable(diagnostic.label), c.off);
   }
   if (place.line && !(diagnostic.notes.empty() && diagnostic.help.empty())) out += fmt::format("{} {}|{}\n", margin, c.frame, c.off);
-  for (const auto& help : diagnostic.help) out += fmt::format("{} {}={} {}help{}: {}\n", margin, c.frame, c.off, c.bold, c.off, help);
-  for (const auto& note : diagnostic.notes) out += fmt::format("{} {}={} {}note{}: {}\n", margin, c.frame, c.off, c.bold, c.off, note);
+  for (const auto& help : diagnostic.help) out += fmt::format("{} {}={} {}help{}: {}\n", margin, c.frame, c.off, c.bold, c.off, printable(help));
+  for (const auto& note : diagnostic.notes) out += fmt::format("{} {}={} {}note{}: {}\n", margin, c.frame, c.off, c.bold, c.off, printable(note));
   return out + "\n";
 }
 

@@ -149,7 +149,7 @@ LibraryActors inspect_library(const std::string& path, Duration timeout) {
   os::retry_interrupted([&] { return waitpid(child, &status, 0); });
   LibraryActors failed;
   if (late) failed.error = "it did not say in time which actors it has";
-  else if (status != 0) failed.error = describe(status);
+  else if (status != 0 || bytes.empty()) failed.error = describe(status);
   if (!failed.error.empty()) return failed;
   try {
     return parse(bytes);

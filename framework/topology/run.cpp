@@ -54,7 +54,7 @@ class Runner final : public supervisor::DriverEvents {
     declare(topology.supervisor);
     root.choose_links([&topology](const std::string& one, const std::string& other) { return topology.link_between(one, other); });
     root.on_signal([this](int signal) { signalled(signal); });
-    driver_.begin();
+    root.call_at(Clock::now(), [this] { driver_.begin(); });  // what is forked before the loop runs would die of Ctrl-C
   }
 
  private:
