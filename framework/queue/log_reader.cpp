@@ -32,6 +32,7 @@ bool LogReader::peek(const Cursor& cursor, Record& record) {
     if (length > segment - (head & (segment - 1)) || length > tail - head) QueueMemory::throw_corrupt("a record that is too long");
     switch (record_kind(word)) {
       case RecordKind::item:
+        if (size > memory_.geometry.small_max) QueueMemory::throw_corrupt("a record that is too long");
         record = {head, head + length, {place + kRecordHeader, size}, {}};
         return true;
       case RecordKind::large:
