@@ -31,14 +31,16 @@ std::span<const std::byte> map_arguments(const os::Descriptor& memfd) {
   return {static_cast<const std::byte*>(memory), size};
 }
 
-int run(const ChildSpec& spec, const os::Descriptor& arguments) {
+int run(const ChildSpec& spec, const os::Descriptor& arguments, Client& client) {
+  std::string why = "uncaught exception";
   try {
     return spec.entry(arguments ? map_arguments(arguments) : std::span<const std::byte>(spec.arguments));
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: uncaught exception: %s\n", spec.name.c_str(), error.what());
+    why += std::string(": ") + error.what();
   } catch (...) {
-    std::fprintf(stderr, "%s: uncaught exception\n", spec.name.c_str());
   }
+  std::fprintf(stderr, "%s: %s\n", spec.name.c_str(), why.c_str());
+  client.last_words(why);
   return 1;
 }
 
@@ -90,7 +92,7 @@ void live(const Origin& origin, pid_t root, Birth birth) {
   auto& client = *new Client(std::move(birth.socket), origin.modules, birth.id, birth.serial, spec.name);
   Client::set_here(&client);
   origin.restore_limits_and_mask();  // last: from here on a signal may end us in the middle of user code only
-  const int code = run(spec, birth.arguments);
+  const int code = run(spec, birth.arguments, client);
   client.join_all();
   std::exit(code);
 }

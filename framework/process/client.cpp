@@ -23,6 +23,8 @@ namespace {
 
 Client* client_here = nullptr;
 
+constexpr std::size_t kLastWordsMax = 1000;  // bytes
+
 // What root can hand to the new process as it is: nobody can change it any more.
 os::Descriptor arguments_memfd(std::span<const std::byte> bytes) {
   os::Descriptor memfd(os::check_call(::memfd_create("troupe-arguments", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
@@ -208,6 +210,13 @@ void Client::ready() {
   send(request.bytes());
 }
 
+void Client::last_words(const std::string& why) {
+  check_process();
+  Outgoing<control::Request> request;
+  request->setLastWords(why.substr(0, std::min(why.find('\n'), kLastWordsMax)));
+  send(request.bytes());
+}
+
 void Client::send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors) {
   std::vector<int> fds;
   for (const auto& descriptor : descriptors) fds.push_back(descriptor.get());
@@ -242,14 +251,29 @@ bool Client::wait(Lock& lock, Clock::time_point deadline, Condition condition) {
       continue;
     }
     reading_ = true;
+    const int descriptor = reader_waker().descriptor();
     lock.unlock();
-    os::wait_for(socket_.get(), POLLIN, deadline);
+    os::wait_for(descriptor, POLLIN, deadline);
     lock.lock();
     reading_ = false;
+    eventfd_t count;
+    ::eventfd_read(reader_bell_.get(), &count);
     read_one();
     changed_.notify_all();
   }
   return true;
+}
+
+// What the thread that reads for all waits for.
+const os::Epoll& Client::reader_waker() {
+  if (!reader_waker_) {
+    reader_bell_ = os::Descriptor(os::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+    auto waker = std::make_unique<os::Epoll>();
+    waker->add(socket_.get(), EPOLLIN, 0);
+    waker->add(reader_bell_.get(), EPOLLIN, 1);
+    reader_waker_ = std::move(waker);
+  }
+  return *reader_waker_;
 }
 
 bool Client::read_one() {
@@ -330,6 +354,7 @@ void Client::pump(ClientEvents& events) {
     }
     if (closed_ && waker_) waker_->remove(socket_.get());
     changed_.notify_all();
+    if (reading_) ::eventfd_write(reader_bell_.get(), 1);  // what it waits for at the socket may have been read here
     eventfd_t count;
     if (bell_) ::eventfd_read(bell_.get(), &count);
     news.swap(news_);

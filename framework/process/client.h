@@ -96,6 +96,8 @@ class Client {
   void connect(ProcessId process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends);
   // This process has started well.
   void ready();
+  // Why this process is about to exit with another code than 0: the detail of its Death. The first line of `why`; the last call counts.
+  void last_words(const std::string& why);
 
   // Readable when pump() has something to do; edge- or level-triggered alike.
   [[nodiscard]] int descriptor();
@@ -116,6 +118,7 @@ class Client {
   void send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors = {});
   template <class Condition>
   bool wait(Lock& lock, Clock::time_point deadline, Condition condition);
+  const os::Epoll& reader_waker();
   bool read_one();
   void note(std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
   void tell_pump(News news);
@@ -137,6 +140,8 @@ class Client {
   std::deque<News> news_;
   std::unique_ptr<os::Epoll> waker_;  // once descriptor() was called: the socket and bell_
   os::Descriptor bell_;               // rung when another thread read what is for pump()
+  std::unique_ptr<os::Epoll> reader_waker_;  // once a thread waited: the socket and reader_bell_
+  os::Descriptor reader_bell_;               // rung when pump() read while a thread waits
 };
 
 }  // namespace troupe::process

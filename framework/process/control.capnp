@@ -59,6 +59,7 @@ struct Request {              # a process to root
       to      @10 :UInt64;
       options @11 :LinkOptions;
     }
+    lastWords @12 :Text;      # one line: why this process will not end well
   }
 }
 

@@ -25,7 +25,8 @@ Death death_of(const Process& process, const os::Exit& exit) {
   if (process.stopping && as_asked) {
     return {Death::Cause::stopped, exit.signalled ? -exit.code : exit.code, process.killed ? "by SIGKILL, SIGTERM was not enough" : ""};
   }
-  return {exit.signalled ? Death::Cause::signalled : Death::Cause::exited, exit.code, ""};
+  if (exit.signalled) return {Death::Cause::signalled, exit.code, ""};
+  return {Death::Cause::exited, exit.code, exit.code == 0 ? "" : process.last_words};
 }
 
 // With more children than this, those that ended well have their strays looked for from time to time only.

@@ -51,6 +51,7 @@ void RootLoop::handle(Process& client, std::span<const std::byte> packet, std::v
       case Request::LOOK_UP:
         client.uses_names = true;
         return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
+      case Request::LAST_WORDS: client.last_words = request.getLastWords(); return;
       case Request::CONNECT:
         return connect(client, request.getConnect().getTo(), read(request.getConnect().getOptions()), std::move(descriptors));
     }

@@ -40,6 +40,7 @@ struct Process {
   bool stopping = false;           // was asked to end in order
   bool killed = false;             // by us, after or instead of that
   std::optional<Death> verdict;    // why it ends, where the kernel's word is not the reason
+  std::string last_words;          // of itself, why it will not end well
   bool dead = false;               // its last words are being read
   bool uses_names = false;
   std::uint32_t interest = 0;      // what the loop waits for at the socket

@@ -19,7 +19,12 @@ process::Client& client() {
   throw std::logic_error("actors need a troupe::Program: make it the first line of main");
 }
 
-void report(const std::string& what) { fmt::print(stderr, "{}: {}\n", client().name(), what); }
+// Why this process ends badly, to root; and to people, unless whoever started it tells them.
+int failed(const std::string& why, const HostOptions& options) {
+  if (options.print_failure) fmt::print(stderr, "{}: {}\n", client().name(), why);
+  client().last_words(why);
+  return 1;
+}
 
 struct Running {
   NodeTree tree{client(), OnStop::end};
@@ -40,13 +45,11 @@ int host_actor(Function<std::unique_ptr<Actor>(Context&)> make, const HostOption
     const Address actor = node.spawn(std::move(make));
     if (!options.name.empty()) tree.register_name(options.name, actor);
   } catch (const std::exception& error) {
-    report(fmt::format("the actor could not be made: {}", error.what()));
-    return 1;
+    return failed(fmt::format("the actor could not be made: {}", error.what()), options);
   }
   tree.ready();
   const Death death = node.run();
-  if (!death.normal()) report(fmt::format("an actor {}", death.describe()));
-  return death.normal() ? 0 : 1;
+  return death.normal() ? 0 : failed(fmt::format("an actor {}", death.describe()), options);
 }
 
 node::Node& process_node() {

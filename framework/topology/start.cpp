@@ -59,7 +59,7 @@ int start_actor(std::span<const std::byte> arguments) {
   const auto given_words = words_of(given.begin(), given.size());
   capnp::FlatArrayMessageReader reader(kj::arrayPtr(given_words.data(), given_words.size()), unlimited());
   const auto make = [&](Context& context) { return entry->make(context, reader.getRoot<capnp::AnyStruct>()); };
-  return program::host_actor(make, {.name = start.getName().cStr()});
+  return program::host_actor(make, {.name = start.getName().cStr(), .print_failure = false});
 }
 
 }  // namespace troupe::topology
