@@ -1,14 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
-#include <filesystem>
 #include <map>
 #include <set>
 
-#include "topology/arguments.h"
-#include "topology/fields.h"
-#include "topology/topology.h"
+#include "topology/draft.h"
 
 namespace troupe::topology {
 
@@ -17,414 +13,150 @@ namespace {
 using supervisor::ChildSpec;
 using supervisor::SupervisorSpec;
 
-constexpr std::int64_t kCountMax = 10000;
 constexpr std::size_t kProcessesMax = 10000;
-constexpr std::size_t kNameMax = 64;
-constexpr Duration kStopTimeout = std::chrono::seconds(5);
-constexpr Duration kStartTimeout = std::chrono::seconds(30);
-constexpr std::uint64_t kRingMin = 4096;
-constexpr std::uint64_t kRingMax = std::uint64_t{1} << 30;
+constexpr std::size_t kSupervisorsMax = 1000;
+constexpr std::size_t kDepthMax = 32;  // of supervisors under one another
 
-// [supervisor], or one [[supervisor]].
-struct SupervisorEntry {
-  const Node* table = nullptr;
-  ChildSpec child;
-  SupervisorSpec spec;
-  std::string under;
-  Place under_place;
-};
-
-struct ProcessEntry {
-  const Node* table = nullptr;
-  ChildSpec child;
-  ActorWork work;
-  std::optional<std::int64_t> count;
-  std::string under;
-  Place under_place;
-};
-
-struct ActorType {
-  capnp::StructSchema arguments;
-  std::string library;
-};
-
-class Checker {
+// How the tables of a draft fit together.
+class Relations {
  public:
-  Checker(const Source& source, const Surroundings& surroundings, Diagnostics& diagnostics)
-      : source_(source), surroundings_(surroundings), diagnostics_(diagnostics) {}
-
-  std::optional<Topology> run() {
-    auto root = parse_toml(source_, diagnostics_);
-    if (!root) return std::nullopt;
-    substitute_variables(*root, source_, surroundings_.variables, diagnostics_);
-    Fields top(*root, "the file", diagnostics_);
-    read_topology(top);
-    for (const Node* table : top.tables("supervisor")) read_supervisor(*table);
-    for (const Node* table : top.tables("library")) read_library(*table);
-    for (const Node* table : top.tables("process")) read_process(*table);
-    for (const Node* table : top.tables("link")) read_link(*table);
-    top.finish();
-    if (processes_.empty() && !root->find("process")) {
-      diagnostics_.add(Code::missing, {}, "the topology has no process").help.push_back("add a `[[process]]` with a `name` and an `actor`");
+  Relations(const Draft& draft, Diagnostics& diagnostics) : draft_(draft), diagnostics_(diagnostics) {
+    for (const auto& one : draft.supervisors) {
+      supervisors_.emplace(one.child.id, &one);
+      supervisor_names_.push_back(one.child.id);
     }
-    check_tree();
-    if (!diagnostics_.empty()) return std::nullopt;
-    topology_.supervisor = build("");
-    return std::move(topology_);
-  }
-
- private:
-  void read_topology(Fields& top) {
-    topology_.name = std::filesystem::path(source_.name).stem();
-    const Node* table = top.of("topology", Node::Kind::table);
-    if (!table) return;
-    Fields fields(*table, "[topology]", diagnostics_);
-    if (const auto name = fields.text("name")) topology_.name = *name;
-    fields.finish();
-  }
-
-  void read_supervisor(const Node& table) {
-    SupervisorEntry entry;
-    entry.table = &table;
-    const bool named = table.find("name") != nullptr;
-    Fields fields(table, "[supervisor]", diagnostics_);
-    entry.child.id = read_name(fields, table);
-    read_policy(fields, entry.spec);
-    if (named) {
-      read_child(fields, entry.child, supervisor::Restart::transient, kForever);  // each of its children has its own time
-      read_under(fields, entry.under, entry.under_place, table);
-    } else {
-      for (const char* key : {"under", "restart", "significant", "stop_timeout"})
-        if (const Entry* misplaced = (fields.any(key), table.find(key)))
-          diagnostics_.add(Code::supervision, misplaced->place, fmt::format("the top supervisor cannot have `{}`", key), "nobody is above it")
-              .help.push_back("give this supervisor a `name` if it is not the top one");
-      if (top_) {
-        diagnostics_.add(Code::name, table.place, "a second supervisor without a name", "needs `name`")
-            .notes.push_back(fmt::format("the top one, which has none, is in line {}", top_->table->place.line));
-        fields.finish();
-        return;
-      }
-      top_ = entry;
+    for (const auto& one : draft.processes) {
+      processes_.emplace(one.child.id, &one);
+      process_names_.push_back(one.child.id);
+      parents_.insert(one.under);
     }
-    fields.finish();
-    if (named) supervisors_.push_back(std::move(entry));
+    for (const auto& one : draft.supervisors) parents_.insert(one.under);
   }
 
-  void read_policy(Fields& fields, SupervisorSpec& spec) {
-    static constexpr const char* kStrategies[] = {"one_for_one", "one_for_all", "rest_for_one"};
-    static constexpr const char* kAuto[] = {"never", "any_significant", "all_significant"};
-    spec.first_start = supervisor::FirstStart::retry;
-    spec.end_when_done = true;
-    spec.backoff.min = std::chrono::milliseconds(100);
-    if (const auto strategy = fields.choice("strategy", kStrategies)) spec.strategy = static_cast<supervisor::Strategy>(*strategy);
-    if (const auto restarts = fields.integer("max_restarts", 0, 1000000)) spec.max_restarts = static_cast<unsigned>(*restarts);
-    if (const auto seconds = fields.duration("max_seconds")) spec.max_seconds = *seconds;
-    if (const auto shutdown = fields.choice("auto_shutdown", kAuto)) spec.auto_shutdown = static_cast<supervisor::AutoShutdown>(*shutdown);
-    if (const Node* table = fields.of("backoff", Node::Kind::table)) read_backoff(*table, spec.backoff);
-  }
-
-  void read_backoff(const Node& table, supervisor::Backoff& backoff) {
-    Fields fields(table, "`backoff`", diagnostics_);
-    if (const auto min = fields.duration("min")) backoff.min = *min;
-    if (const auto max = fields.duration("max")) backoff.max = *max;
-    if (const auto factor = fields.number("factor", 1, 100)) backoff.factor = *factor;
-    if (const auto jitter = fields.number("jitter", 0, 1)) backoff.jitter = *jitter;
-    if (const auto reset = fields.duration("reset")) backoff.reset = *reset;
-    fields.finish();
-    if (backoff.min > backoff.max)
-      diagnostics_.add(Code::supervision, table.place, "`min` of the back-off is more than its `max`", "contradicts itself");
-  }
-
-  // What every child has: process or supervisor.
-  void read_child(Fields& fields, ChildSpec& child, supervisor::Restart restart_else, Duration stop_timeout_else) {
-    static constexpr const char* kRestarts[] = {"permanent", "transient", "temporary"};
-    const auto restart = fields.choice("restart", kRestarts);
-    child.restart = restart ? static_cast<supervisor::Restart>(*restart) : restart_else;
-    child.significant = fields.boolean("significant").value_or(false);
-    child.stop_timeout = fields.duration("stop_timeout", true).value_or(stop_timeout_else);
-  }
-
-  void read_under(Fields& fields, std::string& under, Place& place, const Node& table) {
-    if (const auto name = fields.text("under")) under = *name;
-    if (const Entry* entry = table.find("under")) place = entry->value.place;
-  }
-
-  // A name of a process or supervisor: they share one space, so that `under` and messages are clear.
-  std::string read_name(Fields& fields, const Node& table) {
-    const auto name = fields.text("name");
-    if (!name) return "";
-    const Place place = table.find("name")->value.place;
-    const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.'; };
-    if (name->empty() || name->size() > kNameMax || !std::ranges::all_of(*name, fits))
-      diagnostics_.add(Code::name, place, fmt::format("`{}` cannot be a name", name->substr(0, kNameMax)), "unfit")
-          .notes.push_back(fmt::format("names have 1 to {} characters of A to Z, a to z, 0 to 9, `_`, `-` and `.`", kNameMax));
-    take_name(*name, place);
-    return *name;
-  }
-
-  void take_name(const std::string& name, const Place& place) {
-    const auto [other, is_new] = names_.emplace(name, place);
-    if (!is_new)
-      diagnostics_.add(Code::name, place, fmt::format("the name `{}` is taken", name), "again")
-          .notes.push_back(fmt::format("it is used first in line {}", other->second.line));
-  }
-
-  void read_library(const Node& table) {
-    Fields fields(table, "[[library]]", diagnostics_);
-    const auto path = fields.text("path");
-    if (!path && !table.find("path")) fields.missing("path");
-    fields.finish();
-    if (!path) return;
-    for (const auto& actor : library(*path, table.find("path")->value.place).actors)
-      types_.emplace(actor.name, ActorType{actor.arguments, resolve(*path)});
-  }
-
-  // Relative to the folder of the topology file.
-  std::string resolve(const std::string& path) const {
-    return std::filesystem::absolute(std::filesystem::path(source_.name).parent_path() / path).lexically_normal();
-  }
-
-  const LibraryActors& library(const std::string& path, const Place& place) {
-    const auto [entry, is_new] = libraries_.try_emplace(resolve(path));
-    if (is_new) {
-      entry->second = surroundings_.inspect(entry->first);
-      if (entry->second.schemas) topology_.schemas.push_back(entry->second.schemas);
-    }
-    if (!entry->second.error.empty())
-      diagnostics_.add(Code::library, place, fmt::format("cannot use the library `{}`: {}", path, entry->second.error));
-    return entry->second;
-  }
-
-  void read_process(const Node& table) {
-    ProcessEntry entry;
-    entry.table = &table;
-    Fields fields(table, "[[process]]", diagnostics_);
-    entry.child.id = read_name(fields, table);
-    if (!table.find("name")) fields.missing("name");
-    read_child(fields, entry.child, supervisor::Restart::permanent, kStopTimeout);
-    read_under(fields, entry.under, entry.under_place, table);
-    entry.child.start_timeout = fields.duration("start_timeout", true).value_or(kStartTimeout);
-    entry.count = fields.integer("count", 1, kCountMax);
-    if (entry.count && !entry.child.id.empty())
-      for (std::int64_t i = 0; i < *entry.count; ++i) take_name(fmt::format("{}.{}", entry.child.id, i), table.find("name")->value.place);
-    if (const Node* environment = fields.of("env", Node::Kind::table)) read_environment(*environment, entry.work);
-    read_actor(fields, entry, table);
-    fields.finish();
-    processes_.push_back(std::move(entry));
-  }
-
-  void read_environment(const Node& table, ActorWork& work) {
-    for (const Entry& entry : table.entries) {
-      if (entry.value.kind != Node::Kind::text) wrong_type(diagnostics_, entry.value, entry.key, "text");
-      else if (entry.key.empty() || entry.key.find('=') != std::string::npos || (entry.key + entry.value.text).find('\0') != std::string::npos)
-        diagnostics_.add(Code::value, entry.place, "this cannot stand in an environment", "a name has no `=`, and neither has a zero byte");
-      else work.environment.emplace_back(entry.key, entry.value.text);
-    }
-  }
-
-  void read_actor(Fields& fields, ProcessEntry& entry, const Node& table) {
-    const auto actor = fields.text("actor");
-    const auto path = fields.text("library");
-    const Node* args = fields.of("args", Node::Kind::table);
-    if (!actor && !table.find("actor")) fields.missing("actor");
-    if (path) {
-      const auto& loaded = library(*path, table.find("library")->value.place);
-      if (!loaded.error.empty() || !actor) return;
-      const auto found = std::ranges::find(loaded.actors, *actor, &LibraryActors::Actor::name);
-      if (found != loaded.actors.end()) return use_actor(entry, *actor, {found->arguments, resolve(*path)}, args, table);
-      std::vector<std::string> known;
-      for (const auto& one : loaded.actors) known.push_back(one.name);
-      return unknown_actor(*actor, table, known, fmt::format("`{}` has", *path));
-    }
-    if (!actor) return;
-    if (const auto own = types_.find(*actor); own != types_.end()) return use_actor(entry, *actor, own->second, args, table);
-    if (const auto* made = surroundings_.catalog ? surroundings_.catalog->find(*actor) : nullptr)
-      return use_actor(entry, *actor, {made->arguments, ""}, args, table);
-    auto known = surroundings_.catalog ? surroundings_.catalog->names() : std::vector<std::string>{};
-    for (const auto& [name, type] : types_) known.push_back(name);
-    unknown_actor(*actor, table, known, "known actors:");
-  }
-
-  void unknown_actor(const std::string& actor, const Node& table, const std::vector<std::string>& known, const std::string& who) {
-    auto& diagnostic = diagnostics_.add(Code::actor, table.find("actor")->value.place, fmt::format("unknown actor `{}`", actor), "no such actor");
-    if (const auto near = closest(actor, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
-    diagnostic.notes.push_back(known.empty() ? fmt::format("{} none", who) : fmt::format("{} {}", who, list_of(known)));
-  }
-
-  void use_actor(ProcessEntry& entry, const std::string& actor, const ActorType& type, const Node* args, const Node& table) {
-    entry.work.actor = actor;
-    entry.work.library = type.library;
-    if (args || !table.find("args"))
-      entry.work.arguments = build_arguments(type.arguments, args, table.find("actor")->value.place, actor, diagnostics_);
-  }
-
-  void read_link(const Node& table) {
-    static constexpr const char* kTransports[] = {"ring", "pipe"};
-    Fields fields(table, "[[link]]", diagnostics_);
-    Link link;
-    const Node* between = fields.of("between", Node::Kind::array);
-    const auto kind = fields.choice("transport", kTransports);
-    const auto ring = fields.size("ring_size");
-    if (kind) link.options.kind = static_cast<transport::Kind>(*kind);
-    if (ring) check_ring(link, *ring, *table.find("ring_size"));
-    if (!between && !table.find("between")) fields.missing("between");
-    fields.finish();
-    if (!between) return;
-    if (between->items.size() != 2 || std::ranges::any_of(between->items, [](const Node& n) { return n.kind != Node::Kind::text; })) {
-      diagnostics_.add(Code::type, between->place, "`between` must be two names", "expected two names")
-          .help.push_back("write `between = [\"one\", \"other\"]`");
-      return;
-    }
-    link.a = between->items[0].text;
-    link.b = between->items[1].text;
-    links_.push_back({between, link});
-    topology_.links.push_back(std::move(link));
-  }
-
-  void check_ring(Link& link, std::uint64_t bytes, const Entry& entry) {
-    if (link.options.kind != transport::Kind::ring)
-      diagnostics_.add(Code::value, entry.place, "`ring_size` without a ring", "this link is a pipe");
-    else if (!std::has_single_bit(bytes) || bytes < kRingMin || bytes > kRingMax)
-      diagnostics_.add(Code::value, entry.value.place, "a ring has from 4KiB to 1GiB, and a power of two of bytes", "out of range")
-          .help.push_back("write `ring_size = \"1MiB\"`");
-    link.options.ring_bytes = bytes;
-  }
-
-  // What needs the whole file to be seen.
-
-  void check_tree() {
-    std::size_t total = 0;
-    for (const auto& process : processes_) total += static_cast<std::size_t>(process.count.value_or(1));
-    topology_.processes = total;
-    if (total > kProcessesMax)
-      diagnostics_.add(Code::value, processes_.front().table->place, fmt::format("the topology has {} processes", total),
-                       fmt::format("{} at most", kProcessesMax));
-    for (const auto& process : processes_) check_under(process.under, process.under_place);
-    for (const auto& supervisor : supervisors_) check_under(supervisor.under, supervisor.under_place);
-    for (const auto& supervisor : supervisors_) check_cycle(supervisor);
-    for (const auto& process : processes_) check_policy(process.child, process.under, *process.table);
-    for (const auto& supervisor : supervisors_) check_policy(supervisor.child, supervisor.under, *supervisor.table);
+  // Notes what does not fit.
+  void check() {
+    if (!sizes_fit()) return;  // what follows takes long for so many
+    for (const auto& process : draft_.processes) check_under(process.under, process.under_place);
+    for (const auto& one : draft_.supervisors) check_under(one.under, one.under_place);
+    for (const auto& one : draft_.supervisors) check_depth(one);
+    for (const auto& process : draft_.processes) check_policy(process.child, process.under, *process.table);
+    for (const auto& one : draft_.supervisors) check_policy(one.child, one.under, *one.table);
+    for (const auto& one : draft_.supervisors) check_children(one);
     check_links();
-    for (const auto& supervisor : supervisors_)
-      if (!supervisor.child.id.empty() && !has_children(supervisor.child.id))
-        diagnostics_.add(Code::supervision, supervisor.table->place, fmt::format("the supervisor `{}` has no children", supervisor.child.id))
-            .help.push_back(fmt::format("put `under = \"{}\"` into what it is to supervise", supervisor.child.id));
   }
 
-  const SupervisorEntry* find_supervisor(const std::string& name) const {
-    const auto found = std::ranges::find_if(supervisors_, [&](const auto& entry) { return entry.child.id == name; });
-    return found == supervisors_.end() ? nullptr : &*found;
+  [[nodiscard]] std::size_t processes() const {
+    std::size_t total = 0;
+    for (const auto& process : draft_.processes) total += static_cast<std::size_t>(process.count.value_or(1));
+    return total;
   }
 
-  bool has_children(const std::string& name) const {
-    return std::ranges::any_of(processes_, [&](const auto& p) { return p.under == name; }) ||
-           std::ranges::any_of(supervisors_, [&](const auto& s) { return s.under == name; });
-  }
-
-  void check_under(const std::string& under, const Place& place) {
-    if (under.empty() || find_supervisor(under)) return;
-    std::vector<std::string> known;
-    for (const auto& supervisor : supervisors_) known.push_back(supervisor.child.id);
-    auto& diagnostic = diagnostics_.add(Code::reference, place, fmt::format("there is no supervisor `{}`", under), "not found");
-    if (const auto near = closest(under, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
-    else if (names_.contains(under)) diagnostic.notes.push_back(fmt::format("`{}` is a process", under));
-  }
-
-  void check_cycle(const SupervisorEntry& start) {
-    std::set<const SupervisorEntry*> seen;
-    for (const SupervisorEntry* above = find_supervisor(start.under); above; above = find_supervisor(above->under)) {
-      if (above == &start) {
-        diagnostics_.add(Code::supervision, start.under_place, fmt::format("the supervisor `{}` is under itself", start.child.id), "a circle");
-        return;
-      }
-      if (!seen.insert(above).second) return;  // leads into a circle that is noted elsewhere
-    }
-  }
-
-  void check_policy(const ChildSpec& child, const std::string& under, const Node& table) {
-    const SupervisorEntry* above = under.empty() ? (top_ ? &*top_ : nullptr) : find_supervisor(under);
-    if (!child.significant || child.id.empty() || (!under.empty() && !above)) return;
-    const char* problem = spec_problem(child, above ? above->spec.auto_shutdown : supervisor::AutoShutdown::never);
-    if (problem) diagnostics_.add(Code::supervision, table.find("significant")->place, problem, "contradicts this");
-  }
-
-  // The processes that a name in a link stands for: one, or all of a count.
-  bool is_process(const std::string& name) const {
-    return std::ranges::any_of(processes_, [&](const ProcessEntry& process) {
-      if (process.child.id == name) return true;
-      return process.count && name.starts_with(process.child.id + ".") && names_.contains(name) && !find_supervisor(name);
-    });
-  }
-
-  void check_links() {
-    std::map<std::pair<std::string, std::string>, Place> seen;
-    std::vector<std::string> known;
-    for (const auto& process : processes_) known.push_back(process.child.id);
-    for (const auto& [node, link] : links_) {
-      for (std::size_t end = 0; end < 2; ++end) {
-        const std::string& name = end == 0 ? link.a : link.b;
-        if (is_process(name)) continue;
-        auto& diagnostic = diagnostics_.add(Code::reference, node->items[end].place, fmt::format("there is no process `{}`", name), "not found");
-        if (const auto near = closest(name, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
-      }
-      if (link.a == link.b) {
-        const auto process = std::ranges::find_if(processes_, [&link = link](const auto& p) { return p.child.id == link.a; });
-        if (process == processes_.end() || !process->count)
-          diagnostics_.add(Code::reference, node->place, fmt::format("`{}` is linked with itself", link.a), "needs no link");
-      }
-      const auto [other, is_new] = seen.emplace(std::minmax(link.a, link.b), node->place);
-      if (!is_new)
-        diagnostics_.add(Code::name, node->place, fmt::format("`{}` and `{}` are linked twice", link.a, link.b), "again")
-            .notes.push_back(fmt::format("first in line {}", other->second.line));
-    }
-  }
-
-  // Children of the supervisor in the order of the file.
+  // The supervisor of that name, the top if it is empty, with its children in the order of the file.
   SupervisorSpec build(const std::string& name) const {
-    const SupervisorEntry* own = name.empty() ? (top_ ? &*top_ : nullptr) : find_supervisor(name);
-    SupervisorSpec spec = own ? own->spec : standard();
+    SupervisorSpec spec = name.empty() ? (draft_.top ? draft_.top->spec : standard_supervisor()) : supervisors_.at(name)->spec;
     std::vector<std::pair<unsigned, ChildSpec>> children;
-    for (const auto& supervisor : supervisors_) {
-      if (supervisor.under != name) continue;
-      ChildSpec child = supervisor.child;
+    for (const auto& one : draft_.supervisors) {
+      if (one.under != name) continue;
+      ChildSpec child = one.child;
       child.supervisor = std::make_shared<SupervisorSpec>(build(child.id));
-      children.emplace_back(supervisor.table->place.line, std::move(child));
+      children.emplace_back(one.table->place.line, std::move(child));
     }
-    for (const auto& process : processes_) {
+    for (const auto& process : draft_.processes) {
       if (process.under != name) continue;
-      for (std::int64_t i = 0; i < process.count.value_or(1); ++i) {
-        ChildSpec child = process.child;
-        if (process.count) child.id = fmt::format("{}.{}", process.child.id, i);
-        auto work = std::make_shared<ActorWork>(process.work);
-        work->name = child.id;
-        child.work = std::move(work);
-        children.emplace_back(process.table->place.line, std::move(child));
-      }
+      for (std::int64_t i = 0; i < process.count.value_or(1); ++i) children.emplace_back(process.table->place.line, numbered(process, i));
     }
     std::ranges::stable_sort(children, {}, &std::pair<unsigned, ChildSpec>::first);
     for (auto& [line, child] : children) spec.children.push_back(std::move(child));
     return spec;
   }
 
-  static SupervisorSpec standard() {
-    SupervisorSpec spec;
-    spec.first_start = supervisor::FirstStart::retry;
-    spec.end_when_done = true;
-    spec.backoff.min = std::chrono::milliseconds(100);
-    return spec;
+ private:
+  static ChildSpec numbered(const Draft::Process& process, std::int64_t number) {
+    ChildSpec child = process.child;
+    if (process.count) child.id = fmt::format("{}.{}", process.child.id, number);
+    auto work = std::make_shared<ActorWork>(process.work);
+    work->name = child.id;
+    child.work = std::move(work);
+    return child;
   }
 
-  const Source& source_;
-  const Surroundings& surroundings_;
+  bool sizes_fit() {
+    if (processes() > kProcessesMax)
+      diagnostics_.add(Code::value, draft_.processes.front().table->place, fmt::format("the topology has {} processes", processes()),
+                       fmt::format("{} at most", kProcessesMax));
+    if (draft_.supervisors.size() > kSupervisorsMax)
+      diagnostics_.add(Code::value, draft_.supervisors.front().table->place,
+                       fmt::format("the topology has {} supervisors", draft_.supervisors.size()), fmt::format("{} at most", kSupervisorsMax));
+    return processes() <= kProcessesMax && draft_.supervisors.size() <= kSupervisorsMax;
+  }
+
+  const Draft::Supervisor* find_supervisor(const std::string& name) const {
+    const auto found = supervisors_.find(name);
+    return found == supervisors_.end() ? nullptr : found->second;
+  }
+
+  void check_under(const std::string& under, const Place& place) {
+    if (under.empty() || find_supervisor(under)) return;
+    auto& diagnostic = diagnostics_.add(Code::reference, place, fmt::format("there is no supervisor `{}`", under), "not found");
+    if (const auto near = closest(under, supervisor_names_); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
+    else if (draft_.names.contains(under)) diagnostic.notes.push_back(fmt::format("`{}` is a process", under));
+  }
+
+  void check_depth(const Draft::Supervisor& start) {
+    std::size_t depth = 1;
+    for (const auto* above = find_supervisor(start.under); above; above = find_supervisor(above->under)) {
+      if (above == &start) {
+        diagnostics_.add(Code::supervision, start.under_place, fmt::format("the supervisor `{}` is under itself", start.child.id), "a circle");
+        return;
+      }
+      if (++depth <= kDepthMax) continue;
+      diagnostics_.add(Code::supervision, start.under_place, fmt::format("more than {} supervisors under one another", kDepthMax),
+                       "too deep, or above it is a circle");
+      return;
+    }
+  }
+
+  void check_policy(const ChildSpec& child, const std::string& under, const Node& table) {
+    const Draft::Supervisor* above = under.empty() ? (draft_.top ? &*draft_.top : nullptr) : find_supervisor(under);
+    if (!child.significant || child.id.empty() || (!under.empty() && !above)) return;
+    const char* problem = spec_problem(child, above ? above->spec.auto_shutdown : supervisor::AutoShutdown::never);
+    if (problem) diagnostics_.add(Code::supervision, table.find("significant")->place, problem, "contradicts this");
+  }
+
+  void check_children(const Draft::Supervisor& one) {
+    if (one.child.id.empty() || parents_.contains(one.child.id)) return;
+    diagnostics_.add(Code::supervision, one.table->place, fmt::format("the supervisor `{}` has no children", one.child.id))
+        .help.push_back(fmt::format("put `under = \"{}\"` into what it is to supervise", one.child.id));
+  }
+
+  void check_links() {
+    std::map<std::pair<std::string, std::string>, Place> seen;
+    for (const auto& [between, link] : draft_.links) {
+      check_link_end(link.a, between->items[0].place);
+      check_link_end(link.b, between->items[1].place);
+      const auto process = processes_.find(link.a);
+      if (link.a == link.b && (process == processes_.end() || !process->second->count))
+        diagnostics_.add(Code::reference, between->place, fmt::format("`{}` is linked with itself", link.a), "needs no link");
+      const auto [other, is_new] = seen.emplace(std::minmax(link.a, link.b), between->place);
+      if (!is_new)
+        diagnostics_.add(Code::name, between->place, fmt::format("`{}` and `{}` are linked twice", link.a, link.b), "again")
+            .notes.push_back(fmt::format("first in line {}", other->second.line));
+    }
+  }
+
+  void check_link_end(const std::string& name, const Place& place) {
+    const auto named = draft_.names.find(name);
+    if (named != draft_.names.end() && named->second.what == Draft::What::process) return;
+    auto& diagnostic = diagnostics_.add(Code::reference, place, fmt::format("there is no process `{}`", name), "not found");
+    if (const auto near = closest(name, process_names_); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
+  }
+
+  const Draft& draft_;
   Diagnostics& diagnostics_;
-  Topology topology_;
-  std::optional<SupervisorEntry> top_;
-  std::vector<SupervisorEntry> supervisors_;
-  std::vector<ProcessEntry> processes_;
-  std::vector<std::pair<const Node*, Link>> links_;
-  std::map<std::string, Place> names_;
-  std::map<std::string, ActorType> types_;  // of [[library]]
-  std::map<std::string, LibraryActors> libraries_;
+  std::map<std::string, const Draft::Supervisor*> supervisors_;
+  std::map<std::string, const Draft::Process*> processes_;
+  std::vector<std::string> supervisor_names_, process_names_;
+  std::set<std::string> parents_;  // supervisors that something is under
 };
 
 // Whether `name` is meant by `link_end`: the process itself, or one of those with a count.
@@ -437,7 +169,18 @@ bool covers(const std::string& link_end, const std::string& name) {
 }  // namespace
 
 std::optional<Topology> check(const Source& source, const Surroundings& surroundings, Diagnostics& diagnostics) {
-  return Checker(source, surroundings, diagnostics).run();
+  auto root = parse_toml(source, diagnostics);
+  if (!root) return std::nullopt;
+  substitute_variables(*root, source, surroundings.variables, diagnostics);
+  const Draft draft = read_draft(*root, source, surroundings, diagnostics);
+  if (draft.processes.empty() && !root->find("process"))
+    diagnostics.add(Code::missing, {}, "the topology has no process").help.push_back("add a `[[process]]` with a `name` and an `actor`");
+  Relations relations(draft, diagnostics);
+  relations.check();
+  if (!diagnostics.empty()) return std::nullopt;
+  Topology topology{draft.name, relations.build(""), {}, relations.processes(), draft.schemas};
+  for (const auto& entry : draft.links) topology.links.push_back(entry.link);
+  return topology;
 }
 
 transport::LinkOptions Topology::link_between(const std::string& one, const std::string& other) const {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
-#include <optional>
+#include <span>
 
 namespace troupe::topology {
 
@@ -126,7 +126,7 @@ std::string json_list(const std::vector<std::string>& texts) {
 }  // namespace
 
 Diagnostic& Diagnostics::add(Code code, const Place& place, std::string message, std::string label) {
-  if (all_.size() >= kKeptMax) {
+  if (full()) {
     ++dropped_;
     return scrap_ = {};
   }
@@ -175,12 +175,13 @@ std::string list_of(const std::vector<std::string>& words) {
 
 std::string closest(std::string_view word, const std::vector<std::string>& known) {
   constexpr std::size_t kLengthMax = 64;  // nobody means anything by more
+  constexpr std::size_t kKnownMax = 1000;
   if (word.size() > kLengthMax) return "";
   const std::string wanted = plain(word);
   std::string best;
   // At most a third of it, and never all of it, is wrong.
   std::size_t best_distance = std::min(std::max<std::size_t>(1, wanted.size() / 3) + 1, wanted.size());
-  for (const auto& candidate : known) {
+  for (const auto& candidate : std::span(known).first(std::min(known.size(), kKnownMax))) {
     if (candidate.size() > kLengthMax) continue;
     const std::size_t d = distance(wanted, plain(candidate));
     if (d < best_distance) {

@@ -57,6 +57,8 @@ class Diagnostics {
 
   Diagnostic& add(Code code, const Place& place, std::string message, std::string label = "");
   [[nodiscard]] bool empty() const { return all_.empty(); }
+  // What is added from now on is only counted.
+  [[nodiscard]] bool full() const { return all_.size() >= kKeptMax; }
   [[nodiscard]] std::size_t size() const { return all_.size() + dropped_; }
   // In the order of the file.
   [[nodiscard]] std::vector<Diagnostic> sorted() const;

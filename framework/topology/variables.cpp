@@ -80,7 +80,7 @@ class Substitution {
 
   // Of the variable itself where it stands as it is on the line that the text begins on, else of the text.
   Place place(const Node& node, std::string_view inside) const {
-    if (inside.empty()) return node.place;
+    if (inside.empty() || diagnostics_.full()) return node.place;
     std::string_view text = source_.text;
     for (unsigned line = 1; line < node.place.line; ++line) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
     const std::string_view line = text.substr(0, text.find('\n'));
