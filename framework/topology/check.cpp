@@ -148,6 +148,7 @@ class Relations {
     const auto named = draft_.names.find(name);
     if (named != draft_.names.end() && named->second.what == Draft::What::process) return;
     auto& diagnostic = diagnostics_.add(Code::reference, place, fmt::format("there is no process `{}`", name), "not found");
+    if (diagnostics_.full()) return;
     if (const auto near = closest(name, process_names_); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
   }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <span>
 
@@ -63,9 +64,11 @@ Excerpt excerpt(std::string_view line, std::size_t column) {
   return result;
 }
 
+constexpr std::size_t kWordMax = 64;  // nobody means anything by more
+
 // How alike two words are: insertions, deletions, replacements and swaps of neighbours between them.
 std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
+  std::array<std::size_t, kWordMax + 1> before{}, last{}, now{};
   std::iota(last.begin(), last.end(), std::size_t{0});
   for (std::size_t i = 1; i <= a.size(); ++i) {
     now[0] = i;
@@ -174,16 +177,17 @@ std::string list_of(const std::vector<std::string>& words) {
 }
 
 std::string closest(std::string_view word, const std::vector<std::string>& known) {
-  constexpr std::size_t kLengthMax = 64;  // nobody means anything by more
   constexpr std::size_t kKnownMax = 1000;
-  if (word.size() > kLengthMax) return "";
+  if (word.size() > kWordMax) return "";
   const std::string wanted = plain(word);
   std::string best;
   // At most a third of it, and never all of it, is wrong.
   std::size_t best_distance = std::min(std::max<std::size_t>(1, wanted.size() / 3) + 1, wanted.size());
   for (const auto& candidate : std::span(known).first(std::min(known.size(), kKnownMax))) {
-    if (candidate.size() > kLengthMax) continue;
-    const std::size_t d = distance(wanted, plain(candidate));
+    if (candidate.size() > kWordMax) continue;
+    const std::string known_word = plain(candidate);
+    if (known_word.size() + best_distance <= wanted.size() || wanted.size() + best_distance <= known_word.size()) continue;
+    const std::size_t d = distance(wanted, known_word);
     if (d < best_distance) {
       best = candidate;
       best_distance = d;
