@@ -72,8 +72,9 @@ double copy_out_ns(const std::vector<std::byte>& bytes) {
 
 // Nanoseconds a pickle.loads(pickle.dumps(value)) of a Python expression.
 double pickle_ns(const std::string& value) {
-  const std::string script = "import pickle, timeit\nv = " + value +
-                             "\nn, took = timeit.Timer(lambda: pickle.loads(pickle.dumps(v, -1))).autorange()\nprint(took / n * 1e9)";
+  const std::string script =
+      "import pickle, timeit\nv = " + value +
+      "\nn, took = timeit.Timer(lambda: pickle.loads(pickle.dumps(v, -1))).autorange()\nprint(took / n * 1e9)";
   const std::string command = "PATH=/usr/bin:$PATH python3 -c '" + script + "' 2>/dev/null";
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> output(popen(command.c_str(), "r"), &pclose);
   double result = 0;
@@ -93,7 +94,8 @@ const std::map<std::string, int> kWords = [] {
 
 int main(int argc, char** argv) {
   bench::Suite suite("value", argc, argv);
-  suite.measure({.name = "int, encode in place", .unit = "ns", .ours = [] { return encode_ns(3); }, .target = bench::at_most(10)});
+  suite.measure(
+      {.name = "int, encode in place", .unit = "ns", .ours = [] { return encode_ns(3); }, .target = bench::at_most(10)});
   suite.measure({.name = "int, decode", .unit = "ns", .ours = [] { return decode_ns(3); }, .target = bench::at_most(10)});
   suite.compare({.name = "64 B of bytes, encode in place",
                  .unit = "ns",

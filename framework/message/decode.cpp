@@ -1,7 +1,6 @@
 #include "message/decode.h"
 
 #include <capnp/dynamic.h>
-#include <capnp/pretty-print.h>
 #include <fmt/format.h>
 #include <troupe/errors.h>
 
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "message/frame.h"
+#include "message/value_text.h"
 
 namespace troupe::message {
 
@@ -34,18 +34,12 @@ std::string hex_text(std::span<const std::byte> bytes) {
   return text;
 }
 
-std::string message_text(const detail::Body& body, capnp::StructSchema schema) {
-  const auto words = kj::arrayPtr(body.words, body.count);
-  const auto show = [&](capnp::MessageReader& reader) {
-    const auto text = kj::str(reader.getRoot<capnp::DynamicStruct>(schema));
-    return fmt::format("{} {}", schema.getShortDisplayName().cStr(), text.cStr());
-  };
-  if (body.segmented) {
-    capnp::FlatArrayMessageReader reader(words, detail::reader_options(body.count));
-    return show(reader);
-  }
-  capnp::SegmentArrayMessageReader reader(kj::arrayPtr(&words, 1), detail::reader_options(body.count));
-  return show(reader);
+std::string message_text(const FrameHeader& header, const capnp::word* words, capnp::StructSchema schema) {
+  detail::Body body = read_body(header, words);
+  body.flat = false;  // a reader at run time knows no structs without pointers
+  TreeReader reader(body);
+  const auto text = kj::str(reader.get()->getRoot<capnp::DynamicStruct>(schema));
+  return fmt::format("{} {}", schema.getShortDisplayName().cStr(), text.cStr());
 }
 
 }  // namespace
@@ -57,9 +51,8 @@ std::string Decoder::text(std::span<const std::byte> frame) const try {
   if (header.bytes == 0) return head_text(header);
   std::vector<capnp::word> words(header.bytes / sizeof(capnp::word));
   std::memcpy(words.data(), frame.data() + sizeof header, header.bytes);
-  const detail::Body body = read_body(header, words.data());
   const auto schema = schemas_.find(header.schema);
-  if (schema != schemas_.end()) return fmt::format("{} {}", head_text(header), message_text(body, schema->second));
+  if (schema != schemas_.end()) return fmt::format("{} {}", head_text(header), message_text(header, words.data(), schema->second));
   return fmt::format("{} @0x{:x} {}", head_text(header), header.schema, hex_text(frame.subspan(sizeof header)));
 } catch (const ProtocolError& error) {
   return fmt::format("[{}] {}", error.what(), hex_text(frame));

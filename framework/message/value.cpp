@@ -21,7 +21,8 @@ void check_message(std::span<const std::byte> stream) {
   if (words.size() * sizeof(capnp::word) != stream.size()) refuse_value("a message is not made of words");
   if (!words.empty()) std::memcpy(words.data(), stream.data(), stream.size());
   try {
-    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()), troupe::detail::reader_options(words.size()));
+    capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()),
+                                         troupe::detail::reader_options(words.size()));
     if (reader.getEnd() != words.data() + words.size()) refuse_value("a message does not fill its place");
     const auto root = reader.getRoot<capnp::AnyPointer>();
     if (!root.isNull() && !root.isStruct()) refuse_value("a message is not a struct");

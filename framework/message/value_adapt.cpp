@@ -8,8 +8,8 @@
 
 #include "message/value_types.h"
 
-// A sender and a receiver may differ in the sizes of integers and floating-point numbers: an int is read as an int64, and the other
-// way round if it fits. The message is then written anew as the receiver would have sent it.
+// A sender and a receiver may differ in the sizes of integers and floating-point numbers: an int is read as an int64, and the
+// other way round if it fits. The message is then written anew as the receiver would have sent it.
 namespace troupe::message {
 
 namespace {
@@ -18,13 +18,15 @@ using wire::Kind;
 using What = ValueType::What;
 using WriteSpot = Spot<std::byte>;
 
-bool names_agree(const std::vector<std::string>& a, const std::vector<std::string>& b) { return a.empty() || b.empty() || a == b; }
+bool names_agree(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  return a.empty() || b.empty() || a == b;
+}
 
 // True if a value of the one type may be one of the other.
 bool fits(const ValueType& from, const ValueType& to) {
   if (from.what != to.what || from.parts.size() != to.parts.size()) return false;
   if (from.what == What::floating && from.bits > to.bits) return false;
-  if (from.number != to.number || from.divisor != to.divisor || from.name != to.name) return false;
+  if (from.number != to.number || from.divisor != to.divisor || from.name != to.name || from.of != to.of) return false;
   if (!names_agree(from.fields, to.fields)) return false;
   return std::equal(from.parts.begin(), from.parts.end(), to.parts.begin(), fits);
 }
@@ -67,7 +69,8 @@ class Adapter {
     const bool negative = from.is_signed && static_cast<std::int64_t>(value) < 0;
     const bool read_as_negative = to.is_signed && static_cast<std::int64_t>(read_integer(to, {at, 0})) < 0;
     if (read_integer(to, {at, 0}) == value && negative == read_as_negative) return;
-    wire::refuse_value(negative ? fmt::format("{} does not fit", static_cast<std::int64_t>(value)) : fmt::format("{} does not fit", value));
+    wire::refuse_value(negative ? fmt::format("{} does not fit", static_cast<std::int64_t>(value))
+                                : fmt::format("{} does not fit", value));
   }
   static void copy_floating(const ValueType& from, ReadSpot source, const ValueType& to, WriteSpot target) {
     const std::byte* at = source.at + source.bit / 8;
@@ -91,8 +94,8 @@ class Adapter {
     const std::byte* box = reader_.get_struct(source.at, box_shape(from));
     if (box) copy(from, in_box(box), to, in_box(writer_.put_struct(target.at, box_shape(to))));
   }
-  void copy_field(const ValueType& from, unsigned from_slot, ReadSpot source, const ValueType& to, unsigned to_slot, WriteSpot target,
-                  std::size_t part) {
+  void copy_field(const ValueType& from, unsigned from_slot, ReadSpot source, const ValueType& to, unsigned to_slot,
+                  WriteSpot target, std::size_t part) {
     const ValueType& field = to.parts[part];
     std::byte* pointer = target.at + (to.shape.data + to_slot) * wire::kWord;
     const ReadSpot read = read_field(reader_, from.parts[part], source.at, from.shape, from_slot);

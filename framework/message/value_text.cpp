@@ -1,7 +1,6 @@
 #include "message/value_text.h"
 
 #include <capnp/dynamic.h>
-#include <capnp/pretty-print.h>
 #include <capnp/serialize.h>
 #include <fmt/format.h>
 #include <troupe/errors.h>
@@ -24,6 +23,9 @@ struct Unit {
 };
 constexpr Unit kUnits[] = {{1, 1'000'000'000, "ns"}, {1, 1'000'000, "us"}, {1, 1000, "ms"}, {1, 1, "s"},
                            {60, 1, "min"},           {3600, 1, "h"},       {86400, 1, "d"}};
+
+// Of values in a field of a message.
+constexpr std::size_t kValueCharactersMax = 4096;
 
 // Thrown when there is text enough.
 struct Enough {};
@@ -87,7 +89,8 @@ class Printer {
     constexpr std::size_t kShown = 32;
     fmt::format_to(to(), "bytes({})", list.count);
     if (list.count != 0) text += ' ';
-    for (std::size_t i = 0; i < std::min(list.count, kShown); ++i) fmt::format_to(to(), "{:02x}", std::to_integer<unsigned>(list.at[i]));
+    for (std::size_t i = 0; i < std::min(list.count, kShown); ++i)
+      fmt::format_to(to(), "{:02x}", std::to_integer<unsigned>(list.at[i]));
     if (list.count > kShown) text += "…";
   }
 
@@ -161,9 +164,10 @@ class Printer {
     }
     std::vector<capnp::word> words(list.count / sizeof(capnp::word));
     std::memcpy(words.data(), stream.data(), stream.size());
-    capnp::FlatArrayMessageReader message(kj::arrayPtr(words.data(), words.size()), troupe::detail::reader_options(words.size()));
-    const auto shown = kj::str(message.getRoot<capnp::DynamicStruct>(*schema));
-    fmt::format_to(to(), "{} {}", schema->getShortDisplayName().cStr(), shown.cStr());
+    capnp::FlatArrayMessageReader message(kj::arrayPtr(words.data(), words.size()),
+                                          troupe::detail::reader_options(words.size()));
+    fmt::format_to(to(), "{} {}", schema->getShortDisplayName().cStr(),
+                   dynamic_text(message.getRoot<capnp::DynamicStruct>(*schema)));
   }
 
   wire::WireReader& reader_;
@@ -202,6 +206,44 @@ std::string value_text(std::span<const std::byte> bytes, std::size_t characters_
   }
   return shown;
 }
+
+namespace {
+
+std::string any_text(capnp::DynamicValue::Reader value);
+
+std::string list_text(capnp::DynamicList::Reader list) {
+  std::string text = "[";
+  for (capnp::uint i = 0; i < list.size(); ++i) text += (i == 0 ? "" : ", ") + any_text(list[i]);
+  return text + "]";
+}
+
+std::string struct_text(capnp::DynamicStruct::Reader from) {
+  if (from.getSchema().getProto().getId() == capnp::typeId<schema::Value>()) {
+    const auto bytes = from.get("bytes").as<capnp::Data>();  // not as Value: the schema may come from a SchemaLoader
+    return value_text({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()}, kValueCharactersMax, nullptr);
+  }
+  std::string text = "(";
+  const auto show = [&](capnp::StructSchema::Field field) {
+    if (text.size() > 1) text += ", ";
+    text += fmt::format("{} = {}", field.getProto().getName().cStr(), any_text(from.get(field)));
+  };
+  for (const auto field : from.getSchema().getNonUnionFields())
+    if (from.has(field)) show(field);
+  KJ_IF_MAYBE (field, from.which()) {
+    if (field->getProto().getDiscriminantValue() != 0 || from.has(*field)) show(*field);
+  }
+  return text + ")";
+}
+
+std::string any_text(capnp::DynamicValue::Reader value) {
+  if (value.getType() == capnp::DynamicValue::STRUCT) return struct_text(value.as<capnp::DynamicStruct>());
+  if (value.getType() == capnp::DynamicValue::LIST) return list_text(value.as<capnp::DynamicList>());
+  return kj::str(value).cStr();
+}
+
+}  // namespace
+
+std::string dynamic_text(capnp::DynamicStruct::Reader message) { return struct_text(message); }
 
 }  // namespace troupe::message
 

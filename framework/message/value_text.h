@@ -1,5 +1,6 @@
 #pragma once
 
+#include <capnp/dynamic.h>
 #include <capnp/schema.h>
 #include <troupe/value.h>
 
@@ -16,5 +17,8 @@ using FindSchema = std::function<std::optional<capnp::StructSchema>(std::uint64_
 
 // values_to_text(), with messages among the values shown by their schemas.
 std::string value_text(std::span<const std::byte> bytes, std::size_t characters_max, const FindSchema& find);
+
+// A message as Cap'n Proto shows it, but with the values in its fields of type Value readable: `(id = 3, value = (1, "two"))`.
+std::string dynamic_text(capnp::DynamicStruct::Reader message);
 
 }  // namespace troupe::message

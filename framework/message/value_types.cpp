@@ -23,15 +23,15 @@ struct Word {
   bool is_signed;
 };
 constexpr Word kWords[] = {
-    {"bool", What::boolean, 1, false},   {"char", What::character, 8, false}, {"byte", What::byte, 8, false},
-    {"int8", What::integer, 8, true},    {"int16", What::integer, 16, true},  {"int", What::integer, 32, true},
-    {"int64", What::integer, 64, true},  {"uint8", What::integer, 8, false},  {"uint16", What::integer, 16, false},
-    {"uint", What::integer, 32, false},  {"uint64", What::integer, 64, false}, {"float", What::floating, 32, false},
-    {"double", What::floating, 64, false}, {"string", What::string, 0, false}, {"bytes", What::bytes, 0, false},
+    {"bool", What::boolean, 1, false},     {"char", What::character, 8, false},  {"byte", What::byte, 8, false},
+    {"int8", What::integer, 8, true},      {"int16", What::integer, 16, true},   {"int", What::integer, 32, true},
+    {"int64", What::integer, 64, true},    {"uint8", What::integer, 8, false},   {"uint16", What::integer, 16, false},
+    {"uint", What::integer, 32, false},    {"uint64", What::integer, 64, false}, {"float", What::floating, 32, false},
+    {"double", What::floating, 64, false}, {"string", What::string, 0, false},   {"bytes", What::bytes, 0, false},
 };
 constexpr std::pair<std::string_view, What> kTemplates[] = {
-    {"vector", What::vector},     {"set", What::set},           {"map", What::map},           {"array", What::array},
-    {"optional", What::optional}, {"variant", What::variant},   {"duration", What::duration}, {"message", What::message},
+    {"vector", What::vector},     {"set", What::set},         {"map", What::map},           {"array", What::array},
+    {"optional", What::optional}, {"variant", What::variant}, {"duration", What::duration}, {"message", What::message},
 };
 
 bool is_name(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -131,7 +131,13 @@ class Parser {
     if (type.what == What::message) {
       type.number = number();
     } else {
+      const auto first = rest_;
       type.parts.push_back(parse(depth + 1));
+      if (type.what == What::named && !rest_.starts_with(">")) {
+        type.of = first.substr(0, first.size() - rest_.size());
+        expect(", ");
+        type.parts[0] = parse(depth + 1);
+      }
       arguments(type, word, depth);
     }
     expect(">");
@@ -172,8 +178,7 @@ class Parser {
         type.kind = type.parts[0].kind;
         type.shape = type.parts[0].shape;
         break;
-      default:
-        break;
+      default: break;
     }
   }
 
@@ -191,7 +196,8 @@ ReadSpot read_field(wire::WireReader& reader, const ValueType& field, const std:
 }
 
 wire::WireReader::List read_list(wire::WireReader& reader, const ValueType& element, const std::byte* pointer) {
-  return element.kind == Kind::structure ? reader.get_struct_list(pointer, element.shape) : reader.get_list(pointer, element.element());
+  return element.kind == Kind::structure ? reader.get_struct_list(pointer, element.shape)
+                                         : reader.get_list(pointer, element.element());
 }
 
 std::uint64_t read_integer(const ValueType& type, ReadSpot spot) {

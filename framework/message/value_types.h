@@ -17,17 +17,31 @@ namespace troupe::message {
 // Threads: a value.
 struct ValueType {
   enum class What : std::uint8_t {
-    boolean, character, byte, integer, floating,  // scalars
-    string, bytes, vector, set, map, array, optional, message,
-    tuple, variant,
-    duration, named,  // lie as their only part
+    boolean,
+    character,
+    byte,
+    integer,
+    floating,  // scalars
+    string,
+    bytes,
+    vector,
+    set,
+    map,
+    array,
+    optional,
+    message,
+    tuple,
+    variant,
+    duration,
+    named,  // lie as their only part
   };
 
   What what = What::boolean;
   bool is_signed = false;           // an integer
   std::uint64_t number = 0;         // the length of an array, the id of a message, ticks of a duration …
   std::uint64_t divisor = 1;        // … by this are seconds
-  std::string name;                 // of named
+  std::string name;                 // of named …
+  std::string of;                   // … and what it is of, if anything
   std::vector<ValueType> parts;     // of a map: the tuple of key and value
   std::vector<std::string> fields;  // the names of a tuple's parts, if they have any
 

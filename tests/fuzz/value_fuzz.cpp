@@ -1,5 +1,5 @@
-// Bytes that claim to be values. The first byte picks the types that are expected; with its highest bit set their name is put in front, so
-// that the fuzzer need not find it. Values that are right are strewn in, to be spoiled.
+// Bytes that claim to be values. The first byte picks the types that are expected; with its highest bit set their name is put
+// in front, so that the fuzzer need not find it. Values that are right are strewn in, to be spoiled.
 #include <troupe/errors.h>
 #include <troupe/value.h>
 
@@ -26,22 +26,26 @@ void require(bool held) {
   if (!held) std::abort();
 }
 
-using Types = std::tuple<int, std::tuple<std::int64_t, std::string>, std::vector<Person>, std::map<std::string, std::vector<std::vector<bool>>>,
+using Types = std::tuple<int, std::tuple<std::int64_t, std::string>, std::vector<Person>,
+                         std::map<std::string, std::vector<std::vector<bool>>>,
                          std::array<std::optional<std::pair<std::uint8_t, float>>, 3>, std::vector<std::tuple<>>,
                          std::tuple<std::set<std::int64_t>, std::vector<std::byte>, Message<schema::Value>>,
                          std::variant<std::int8_t, std::vector<std::int64_t>, std::chrono::milliseconds>>;
 constexpr std::size_t kTypes = std::tuple_size_v<Types>;
 constexpr std::uint8_t kNamed = 0x80;
 
-const Types kRight = {
-    3,
-    {-4, "a string of two words"},
-    {{"Ann", "Dr", {{1, 2}, {3, 4}}, true}, {"Bo", std::nullopt, {}, "more"}, {"", "", {{5, 6}}, std::map<std::string, int>{{"a", 1}, {"b", 2}}}},
-    {{"a", {{true, false}, {}}}, {"b", {}}},
-    {std::pair<std::uint8_t, float>(1, 2), std::nullopt, std::pair<std::uint8_t, float>(3, 4)},
-    std::vector<std::tuple<>>(3),
-    {{1, 2, 3}, std::vector<std::byte>(11), Message<schema::Value>([](schema::Value::Builder value) { write_values(value, 1, "two"); })},
-    std::vector<std::int64_t>{1, 2, 3}};
+const Types kRight = {3,
+                      {-4, "a string of two words"},
+                      {{"Ann", "Dr", {{1, 2}, {3, 4}}, true},
+                       {"Bo", std::nullopt, {}, "more"},
+                       {"", "", {{5, 6}}, std::map<std::string, int>{{"a", 1}, {"b", 2}}}},
+                      {{"a", {{true, false}, {}}}, {"b", {}}},
+                      {std::pair<std::uint8_t, float>(1, 2), std::nullopt, std::pair<std::uint8_t, float>(3, 4)},
+                      std::vector<std::tuple<>>(3),
+                      {{1, 2, 3}, std::vector<std::byte>(11), Message<schema::Value>([](schema::Value::Builder value) {
+                         write_values(value, 1, "two");
+                       })},
+                      std::vector<std::int64_t>{1, 2, 3}};
 
 template <class T>
 void expect(std::span<const std::byte> input, bool named) {
@@ -78,7 +82,8 @@ std::vector<std::byte> right(std::size_t which, std::index_sequence<I...>) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  expect(data[0] % kTypes, std::as_bytes(std::span(data, size)).subspan(1), (data[0] & kNamed) != 0, std::make_index_sequence<kTypes>());
+  expect(data[0] % kTypes, std::as_bytes(std::span(data, size)).subspan(1), (data[0] & kNamed) != 0,
+         std::make_index_sequence<kTypes>());
   return 0;
 }
 

@@ -2,6 +2,7 @@
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("troupe::test");
+using Values = import "/troupe/value.capnp";
 
 # What the C++ struct Mixed of value_test.cpp is in Cap'n Proto.
 struct Mixed {
@@ -24,4 +25,13 @@ struct Mixed {
 struct Point {
   x @0 :Int32;
   y @1 :Float64;
+}
+
+struct Holder {
+  id @0 :Int32;
+  value @1 :Values.Value;
+  more :union {
+    plain @2 :Int32;
+    values @3 :List(Values.Value);
+  }
 }

@@ -73,6 +73,8 @@ class Fraction {
   int a_, b_;
 };
 
+// As a handle will be.
+template <class T>
 struct Ticket {
   std::uint64_t id = 0;
   Ticket() = default;
@@ -89,17 +91,18 @@ struct troupe::Codec<Fraction> {
   static Fraction unpack(Wire wire) { return std::make_from_tuple<Fraction>(wire); }
 };
 
-template <>
-struct troupe::Codec<Ticket> {
+template <class T>
+struct troupe::Codec<Ticket<T>> {
   static constexpr std::string_view name = "ticket";
+  using Of = T;
   using Wire = std::uint32_t;
-  static Wire pack(const Ticket& ticket, Attachments& attachments) {
+  static Wire pack(const Ticket<T>& ticket, Attachments& attachments) {
     attachments.handles.push_back(ticket.id);
     return static_cast<Wire>(attachments.handles.size() - 1);
   }
-  static Ticket unpack(Wire place, const Attachments& attachments) {
+  static Ticket<T> unpack(Wire place, const Attachments& attachments) {
     if (place >= attachments.handles.size()) throw ProtocolError("no such attachment");
-    return Ticket(attachments.handles[place]);
+    return Ticket<T>(attachments.handles[place]);
   }
 };
 
@@ -119,8 +122,7 @@ class Any {
   std::size_t count() { return random_() % 4 == 0 ? 0 : random_() % 6; }
 
   template <class T>
-    requires std::is_integral_v<T>
-  T make(std::type_identity<T>) {
+  requires std::is_integral_v<T> T make(std::type_identity<T>) {
     switch (random_() % 4) {
       case 0: return std::numeric_limits<T>::min();
       case 1: return std::numeric_limits<T>::max();
@@ -128,8 +130,7 @@ class Any {
     }
   }
   template <class T>
-    requires std::is_floating_point_v<T>
-  T make(std::type_identity<T>) {
+  requires std::is_floating_point_v<T> T make(std::type_identity<T>) {
     return random_() % 4 == 0 ? -std::numeric_limits<T>::infinity() : static_cast<T>(static_cast<std::int64_t>(random_())) / 7;
   }
   Colour make(std::type_identity<Colour>) { return static_cast<Colour>(random_() % 2); }
@@ -150,12 +151,17 @@ class Any {
   auto make(std::type_identity<std::chrono::duration<R, P>>) {
     return std::chrono::duration<R, P>(make<R>());
   }
+  template <class D>
+  auto make(std::type_identity<std::chrono::time_point<std::chrono::system_clock, D>>) {
+    return std::chrono::time_point<std::chrono::system_clock, D>(make<D>());
+  }
   template <class C>
-    requires requires(C c) { c.insert(c.end(), *c.begin()); }
+  requires requires(C c) { c.insert(c.end(), *c.begin()); }
   C make(std::type_identity<C>) {
     C made;
     for (std::size_t i = count(); i > 0; --i) {
-      if constexpr (requires { typename C::mapped_type; }) made.insert({make<typename C::key_type>(), make<typename C::mapped_type>()});
+      if constexpr (requires { typename C::mapped_type; })
+        made.insert({make<typename C::key_type>(), make<typename C::mapped_type>()});
       else made.insert(made.end(), make<typename C::value_type>());
     }
     return made;
@@ -233,12 +239,14 @@ void check_travels(const T&... values) {
 template <class... T>
 void check_many(unsigned seed, int rounds = 100) {
   Any any(seed);
-  for (int round = 0; round < rounds; ++round) std::apply([](const auto&... value) { check_travels(value...); }, any.make<std::tuple<T...>>());
+  for (int round = 0; round < rounds; ++round)
+    std::apply([](const auto&... value) { check_travels(value...); }, any.make<std::tuple<T...>>());
 }
 
-using Hard = std::tuple<std::map<std::string, std::vector<Person>>, std::vector<std::optional<Point>>, std::variant<int, std::string, Point>,
-                        std::vector<bool>, std::array<std::int16_t, 3>, std::vector<std::byte>, std::set<int>, Fraction,
-                        std::vector<std::vector<std::string>>, std::chrono::milliseconds>;
+using Hard =
+    std::tuple<std::map<std::string, std::vector<Person>>, std::vector<std::optional<Point>>,
+               std::variant<int, std::string, Point>, std::vector<bool>, std::array<std::int16_t, 3>, std::vector<std::byte>,
+               std::set<int>, Fraction, std::vector<std::vector<std::string>>, std::chrono::milliseconds>;
 
 // Bytes that nobody has written are refused, or they are other values.
 void check_hostile(std::span<const std::byte> bytes) {
@@ -256,18 +264,23 @@ void check_hostile(std::span<const std::byte> bytes) {
 TEST_CASE("values come back as they were sent") {
   check_travels();
   check_travels(3);
-  check_many<bool, std::int8_t, std::uint64_t, double, float, char, Colour, std::int16_t, bool, std::byte, std::uint32_t, wchar_t>(1);
+  check_many<bool, std::int8_t, std::uint64_t, double, float, char, Colour, std::int16_t, bool, std::byte, std::uint32_t,
+             wchar_t>(1);
   check_many<std::int64_t>(2);
   check_many<std::string, std::filesystem::path>(3);
-  check_many<std::vector<std::byte>, std::vector<double>, std::vector<std::string>, std::vector<bool>, std::vector<Colour>, std::vector<char>>(4);
-  check_many<std::optional<int>, std::optional<bool>, std::optional<std::string>, std::optional<Point>, std::optional<std::optional<int>>>(5);
+  check_many<std::vector<std::byte>, std::vector<double>, std::vector<std::string>, std::vector<bool>, std::vector<Colour>,
+             std::vector<char>>(4);
+  check_many<std::optional<int>, std::optional<bool>, std::optional<std::string>, std::optional<Point>,
+             std::optional<std::optional<int>>>(5);
   check_many<std::pair<int, std::string>, std::tuple<std::tuple<std::tuple<int>>>, std::tuple<>, std::pair<Point, Point>>(6);
   check_many<std::map<std::string, std::vector<int>>, std::unordered_map<int, std::map<int, bool>>, std::set<std::string>,
              std::unordered_set<int>, std::set<std::pair<int, int>>>(7);
-  check_many<std::array<int, 3>, std::array<std::string, 2>, std::array<bool, 9>, std::array<Point, 2>, std::array<double, 0>>(8);
+  check_many<std::array<int, 3>, std::array<std::string, 2>, std::array<bool, 9>, std::array<Point, 2>, std::array<double, 0>>(
+      8);
   check_many<std::variant<int, std::string, Point>, std::variant<std::monostate, bool>, std::variant<bool, double>,
              std::variant<std::string, std::vector<int>>, std::vector<std::variant<int, std::string>>>(9);
-  check_many<std::chrono::milliseconds, std::chrono::nanoseconds, std::chrono::duration<double>, std::chrono::hours>(10);
+  check_many<std::chrono::milliseconds, std::chrono::nanoseconds, std::chrono::duration<double>, std::chrono::hours,
+             std::chrono::sys_time<std::chrono::milliseconds>>(10);
   check_many<Point, Person, Nothing, std::vector<Person>, std::vector<Nothing>, Fraction, std::vector<Fraction>, Address>(11);
   check_many<std::deque<std::deque<int>>, std::list<std::string>, std::vector<std::vector<std::vector<bool>>>>(12);
   check_many<Hard>(13, 300);
@@ -275,8 +288,20 @@ TEST_CASE("values come back as they were sent") {
 }
 
 TEST_CASE("a struct is the same as a Cap'n Proto struct with the same fields") {
-  const Mixed mixed{200,   -5, true, 1.5f, true, -7, "mixed", {1, 2.5}, {true, false, true}, {"a", "", "bc"}, {{1, 2}, {3, 4}},
-                    {5, 6}, {std::byte{9}},  77};
+  const Mixed mixed{200,
+                    -5,
+                    true,
+                    1.5f,
+                    true,
+                    -7,
+                    "mixed",
+                    {1, 2.5},
+                    {true, false, true},
+                    {"a", "", "bc"},
+                    {{1, 2}, {3, 4}},
+                    {5, 6},
+                    {std::byte{9}},
+                    77};
   check_travels(mixed);
   Read read(encode_values(mixed));
   const auto same = read.root<test::Mixed>();
@@ -305,8 +330,10 @@ TEST_CASE("a struct is the same as a Cap'n Proto struct with the same fields") {
 
 TEST_CASE("views and literals arrive as what they look at") {
   const std::vector<int> numbers{1, 2, 3};
-  const auto bytes = encode_values("literal", std::string_view("view"), std::span<const int>(numbers), std::vector<std::string_view>{"a", "b"});
-  const auto [literal, view, span, views] = decode_values<std::string, std::string, std::vector<int>, std::vector<std::string>>(bytes);
+  const auto bytes = encode_values("literal", std::string_view("view"), std::span<const int>(numbers),
+                                   std::vector<std::string_view>{"a", "b"});
+  const auto [literal, view, span, views] =
+      decode_values<std::string, std::string, std::vector<int>, std::vector<std::string>>(bytes);
   CHECK(literal == "literal");
   CHECK(view == "view");
   CHECK(span == numbers);
@@ -323,7 +350,8 @@ TEST_CASE("messages travel among other values") {
   std::mt19937 random(5);
   for (int round = 0; round < 2000; ++round) {
     auto bad = bytes;
-    for (int flips = 0; flips < 3; ++flips) bad[random() % bad.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
+    for (int flips = 0; flips < 3; ++flips)
+      bad[random() % bad.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
     try {
       const auto read = decode_values<int, Message<test::Mixed>, std::vector<Message<test::Mixed>>>(bad);
       const auto is_mixed = [&] { static_cast<void>(kj::str(*std::get<1>(read))); };
@@ -340,6 +368,16 @@ TEST_CASE("values are a field of messages") {
   const auto field = builder.initRoot<schema::Value>();
   write_values(field, 3, std::string("x"));
   CHECK(read_values<int, std::string>(field.asReader()) == std::tuple(3, std::string("x")));
+
+  capnp::MallocMessageBuilder around;
+  auto root = around.initRoot<test::Holder>();
+  write_values(root.initValue(), 3, "x");
+  auto more = root.getMore().initValues(2);
+  write_values(more[0], 1.5);
+  CHECK(message::dynamic_text(root.asReader()) ==
+        R"((id = 0, value = (3, "x"), more = (values = [1.5, [value: it ends before the name of its types]])))");
+  root.getMore().setPlain(7);
+  CHECK(message::dynamic_text(root.asReader()) == R"((id = 0, value = (3, "x"), more = (plain = 7)))");
 }
 
 TEST_CASE("types name themselves") {
@@ -359,7 +397,8 @@ TEST_CASE("who expects other types is told both") {
   const auto text = encode_values(std::string("x"));
   CHECK_THROWS_WITH((decode_values<int, std::string>(text)), "expected (int, string), got string");
   CHECK_THROWS_AS((decode_value<std::vector<int>>(text)), TypeMismatch);
-  CHECK_THROWS_WITH((decode_value<Person>(encode_values(std::tuple(1, 2)))), "expected (name: string, age: int), got (int, int)");
+  CHECK_THROWS_WITH((decode_value<Person>(encode_values(std::tuple(1, 2)))),
+                    "expected (name: string, age: int), got (int, int)");
   CHECK_THROWS_AS(decode_value<std::chrono::seconds>(encode_values(std::chrono::milliseconds(1))), TypeMismatch);
   CHECK_THROWS_AS((decode_value<std::array<int, 2>>(encode_values(std::array<int, 3>()))), TypeMismatch);
   CHECK_THROWS_AS((decode_value<int>(encode_values(1.5))), TypeMismatch);
@@ -378,10 +417,12 @@ TEST_CASE("numbers of another size are read if they fit") {
   CHECK_THROWS_AS(decode_value<std::uint8_t>(encode_values(std::int8_t{-1})), ProtocolError);
   CHECK(decode_value<Person>(encode_values(std::tuple(std::string("Ann"), std::int64_t{44}))) == Person("Ann", 44));
 
-  using From = std::tuple<std::vector<std::int8_t>, std::map<std::int8_t, std::string>, std::optional<std::int16_t>, std::array<std::int8_t, 9>,
-                          std::variant<bool, std::int8_t>, std::pair<std::int8_t, bool>, std::vector<std::pair<bool, std::int8_t>>, Fraction>;
-  using To = std::tuple<std::vector<std::int64_t>, std::map<std::int64_t, std::string>, std::optional<std::int64_t>, std::array<std::int64_t, 9>,
-                        std::variant<bool, std::int64_t>, std::pair<std::int64_t, bool>, std::vector<std::pair<bool, std::int64_t>>, Fraction>;
+  using From = std::tuple<std::vector<std::int8_t>, std::map<std::int8_t, std::string>, std::optional<std::int16_t>,
+                          std::array<std::int8_t, 9>, std::variant<bool, std::int8_t>, std::pair<std::int8_t, bool>,
+                          std::vector<std::pair<bool, std::int8_t>>, Fraction>;
+  using To = std::tuple<std::vector<std::int64_t>, std::map<std::int64_t, std::string>, std::optional<std::int64_t>,
+                        std::array<std::int64_t, 9>, std::variant<bool, std::int64_t>, std::pair<std::int64_t, bool>,
+                        std::vector<std::pair<bool, std::int64_t>>, Fraction>;
   Any any(3);
   for (int round = 0; round < 200; ++round) {
     const auto from = any.make<From>();
@@ -418,18 +459,25 @@ TEST_CASE("values can be shown as text") {
 }
 
 TEST_CASE("handles travel beside the bytes") {
-  const std::tuple sent(Ticket(70), std::vector{Ticket(80), Ticket(90)});
+  const std::tuple sent(Ticket<int>(70), std::vector{Ticket<int>(80), Ticket<int>(90)});
   Attachments attachments;
   std::vector<std::byte> bytes(encoded_size(sent));
   encode_to(bytes, &attachments, sent);
   CHECK(attachments.handles == std::vector<std::uint64_t>{70, 80, 90});
-  const auto [first, others] = decode_value<std::tuple<Ticket, std::vector<Ticket>>>(bytes, &attachments);
+  const auto [first, others] = decode_value<std::tuple<Ticket<int>, std::vector<Ticket<int>>>>(bytes, &attachments);
   CHECK(first.id == 70);
   CHECK(others[1].id == 90);
-  CHECK_THROWS_AS(encode_values(Ticket(1)), std::logic_error);
-  CHECK_THROWS_AS((decode_value<std::tuple<Ticket, std::vector<Ticket>>>(bytes)), std::logic_error);
+  CHECK_THROWS_AS(encode_values(Ticket<int>(1)), std::logic_error);
+  CHECK_THROWS_AS((decode_value<std::tuple<Ticket<int>, std::vector<Ticket<int>>>>(bytes)), std::logic_error);
+  CHECK(types_of<Ticket<std::vector<int>>>() == "ticket<vector<int>, uint>");
+  CHECK(values_to_text(bytes) == "(ticket(0), [ticket(1), ticket(2)])");
+  CHECK(std::ranges::equal(wire::adapt_value(bytes, types_of<decltype(sent)>()), message::split_value(bytes).message));
+  // A handle of another type is never taken for it, not even where its items would be.
+  CHECK_THROWS_WITH(
+      (decode_value<std::tuple<Ticket<std::int64_t>, std::vector<Ticket<int>>>>(bytes)),
+      "expected (ticket<int64, uint>, vector<ticket<int, uint>>), got (ticket<int, uint>, vector<ticket<int, uint>>)");
   attachments.handles.clear();
-  CHECK_THROWS_AS((decode_value<std::tuple<Ticket, std::vector<Ticket>>>(bytes, &attachments)), ProtocolError);
+  CHECK_THROWS_AS((decode_value<std::tuple<Ticket<int>, std::vector<Ticket<int>>>>(bytes, &attachments)), ProtocolError);
 }
 
 TEST_CASE("a codec may refuse what it is given") {
@@ -449,7 +497,8 @@ TEST_CASE("hostile bytes are refused") {
       const auto good = encode_values(any.make<Hard>());
       for (int spoiled = 0; spoiled < 60; ++spoiled) {
         auto bad = good;
-        for (int flips = 0; flips < 1 + spoiled % 3; ++flips) bad[random() % bad.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
+        for (int flips = 0; flips < 1 + spoiled % 3; ++flips)
+          bad[random() % bad.size()] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
         check_hostile(bad);
       }
     }

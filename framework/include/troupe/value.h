@@ -23,10 +23,10 @@ namespace troupe {
 //     std::vector<std::byte> bytes = troupe::encode_values(3, std::string("apples"));
 //     auto [count, what] = troupe::decode_values<int, std::string>(bytes);
 //
-// What can be sent: bool, integers, float, double, enums, std::byte; string, vector, array, deque, list, set, map and their unordered
-// ones, optional, pair, tuple, variant, monostate, durations, path; Address; Message<T> of any Cap'n Proto struct T; handles; string_view,
-// span and literals (they arrive as string and vector); and structs: plain aggregates of up to 16 fields as they are, other classes
-// that can be made by default once they declare their fields in one line:
+// What can be sent: bool, integers, float, double, enums, std::byte; string, vector, array, deque, list, set, map and their
+// unordered ones, optional, pair, tuple, variant, monostate, durations, system time, path; Address; Message<T> of any Cap'n
+// Proto struct T; handles; string_view, span and literals (they arrive as string and vector); and structs: plain aggregates of
+// up to 16 fields as they are, other classes that can be made by default once they declare their fields in one line:
 //
 //     class Person {
 //      public:
@@ -34,11 +34,12 @@ namespace troupe {
 //       static constexpr std::array field_names{"name", "age"};  // if they are to be told from others by name
 //     };
 //
-// or by a Codec (value_form.h). A type that contains itself cannot; send a tree as a Message. Nothing executable travels: a pointer,
-// reference or function does not compile.
+// or by a Codec (value_form.h). A type that contains itself cannot; send a tree as a Message. Nothing executable travels: a
+// pointer, reference or function does not compile.
 //
-// The bytes say which types they are of. Who expects others gets TypeMismatch; bytes that nobody has written, ProtocolError. Neither
-// takes more memory than the receiver's types need for what came. How values lie in the bytes: decisions/0003-values.md.
+// The bytes say which types they are of. Who expects others gets TypeMismatch; bytes that nobody has written, ProtocolError.
+// Neither takes more memory than the receiver's types need for what came. How values lie in the bytes:
+// decisions/0003-values.md.
 //
 // Threads: any.
 
@@ -66,21 +67,22 @@ template <class T>
 consteval void check_encodable() {
   static_assert(!std::is_pointer_v<T> && !std::is_member_pointer_v<T>,
                 "a pointer means nothing in another process: send what it points at");
-  static_assert(!std::is_function_v<T> && !requires { &T::operator(); }, "nothing executable travels: send data, and start a Process of it");
+  static_assert(!std::is_function_v<T> && !requires { &T::operator(); },
+                "nothing executable travels: send data, and start a Process of it");
   static_assert(std::is_pointer_v<T> || Encodable<T>,
-                "this type cannot be sent: let it declare `static auto fields(auto& self) { return std::tie(self.a, self.b); }` "
-                "of types that can be sent, or specialise troupe::Codec");
+                "this type cannot be sent: let it declare static auto fields(auto& self) { return std::tie(self.a, self.b); } of "
+                "types that can be sent, or specialise troupe::Codec");
 }
 template <class T>
 consteval void check_receivable() {
   static_assert(!std::is_reference_v<T>, "a reference cannot be received: name the type itself");
   check_encodable<T>();
   if constexpr (Encodable<T>)
-    static_assert(Sendable<T>, "a view cannot be received, there is nothing that it would look at: receive a string or a vector");
+    static_assert(Sendable<T>, "a view cannot be received, for there is nothing to look at: receive a string or a vector");
 }
 
-// The message as if it had been sent as `expected`, where only sizes of numbers differ and all of them fit. Throws TypeMismatch for
-// other types, ProtocolError for what does not fit.
+// The message as if it had been sent as `expected`, where only sizes of numbers differ and all of them fit. Throws TypeMismatch
+// for other types, ProtocolError for what does not fit.
 std::vector<std::byte> adapt_value(std::span<const std::byte> bytes, std::string_view expected);
 
 // Several values travel as the tuple of them, one as itself.
@@ -135,8 +137,8 @@ struct Body {
 // The name of the types as it travels: "(int, string)", "vector<double>".
 template <class... T>
 constexpr std::string_view types_of() {
-  (wire::check_encodable<T>(), ...);
-  return wire::Form<typename wire::Root<T...>::Travelling>::kTypes;
+  (wire::check_encodable<std::remove_cvref_t<T>>(), ...);
+  return wire::Form<typename wire::Root<std::remove_cvref_t<T>...>::Travelling>::kTypes;
 }
 
 // How many bytes encode_to() needs for these values: a multiple of 8.
@@ -177,12 +179,13 @@ T decode_value(std::span<const std::byte> bytes, const Attachments* attachments 
 // Several values as they were given to encode_values(); also one.
 template <class... T>
 std::tuple<T...> decode_values(std::span<const std::byte> bytes, const Attachments* attachments = nullptr) {
+  (wire::check_receivable<T>(), ...);
   if constexpr (sizeof...(T) == 1) return std::tuple<T...>(decode_value<T...>(bytes, attachments));
   else return decode_value<std::tuple<T...>>(bytes, attachments);
 }
 
-// Encoded values as text, without their C++ types: `(3, "apples", [1.5, 2], none)`. For people: at most `characters_max` of it, and what
-// cannot be read is said in brackets.
+// Encoded values as text, without their C++ types: `(3, "apples", [1.5, 2], none)`. For people: at most `characters_max` of it,
+// and what cannot be read is said in brackets.
 std::string values_to_text(std::span<const std::byte> bytes, std::size_t characters_max = 4096);
 
 // As a field of a message. Handles cannot be sent so.

@@ -32,6 +32,15 @@ struct Codec<std::chrono::duration<Rep, Period>> {
   static auto unpack(Rep count) { return std::chrono::duration<Rep, Period>(count); }
 };
 
+// The time of day; that of the steady clock means something on one machine only.
+template <class Duration>
+struct Codec<std::chrono::time_point<std::chrono::system_clock, Duration>> {
+  static constexpr std::string_view name = "time";
+  using Wire = Duration;
+  static Duration pack(std::chrono::time_point<std::chrono::system_clock, Duration> time) { return time.time_since_epoch(); }
+  static auto unpack(Duration since) { return std::chrono::time_point<std::chrono::system_clock, Duration>(since); }
+};
+
 template <>
 struct Codec<Address> {
   static constexpr std::string_view name = "address";
@@ -54,7 +63,7 @@ struct ListForm {
     else return Element::pointer;
   }
   // The words of `count` elements, without what their pointers lead to.
-  static std::size_t words(std::size_t count) {
+  static constexpr std::size_t words(std::size_t count) {
     if constexpr (F::kKind == Kind::structure) return count == 0 ? 0 : list_words(count, F::kShape.words() * 64) + 1;
     else return list_words(count, bits_of_element(element()));
   }
@@ -182,6 +191,8 @@ template <class T, std::size_t N>
 struct Form<std::array<T, N>> : ListForm<Form<T>> {
   using List = ListForm<Form<T>>;
   static constexpr auto kTypes = "array<" + Form<T>::kTypes + ", " + number_text<N>() + ">";
+  static constexpr bool kFixed = N == 0 || Form<T>::kExtra != kVaries;
+  static constexpr std::size_t kExtra = kFixed ? List::words(N) + N * Form<T>::kExtra : kVaries;
   static void write(WireWriter& writer, std::byte* pointer, const std::array<T, N>& values) {
     if constexpr (kAsInMemory<T>) ArrayOfScalarsForm<T>::write(writer, pointer, values);
     else List::write(writer, pointer, values);
@@ -211,7 +222,9 @@ C read_tree(WireReader& reader, const std::byte* pointer) {
 template <class C>
 struct SetForm : ListForm<Form<typename C::key_type>> {
   static constexpr auto kTypes = "set<" + Form<typename C::key_type>::kTypes + ">";
-  static C read(WireReader& reader, const std::byte* pointer) { return read_tree<C, Form<typename C::key_type>>(reader, pointer); }
+  static C read(WireReader& reader, const std::byte* pointer) {
+    return read_tree<C, Form<typename C::key_type>>(reader, pointer);
+  }
 };
 template <class T, class... More>
   requires HasForm<T>
@@ -225,7 +238,9 @@ struct MapForm : ListForm<Form<std::pair<typename C::key_type, typename C::mappe
   using Key = typename C::key_type;
   using Mapped = typename C::mapped_type;
   static constexpr auto kTypes = "map<" + Form<Key>::kTypes + ", " + Form<Mapped>::kTypes + ">";
-  static C read(WireReader& reader, const std::byte* pointer) { return read_tree<C, Form<std::pair<Key, Mapped>>>(reader, pointer); }
+  static C read(WireReader& reader, const std::byte* pointer) {
+    return read_tree<C, Form<std::pair<Key, Mapped>>>(reader, pointer);
+  }
 };
 template <class K, class M, class... More>
   requires(HasForm<K> && HasForm<M>)
@@ -311,7 +326,8 @@ struct Form<std::variant<T...>> {
 template <class Rep, class Period>
   requires Scalar<Rep>
 struct Form<std::chrono::duration<Rep, Period>> : CodecForm<std::chrono::duration<Rep, Period>> {
-  static constexpr auto kTypes = "duration<" + Form<Rep>::kTypes + ", " + number_text<Period::num>() + "/" + number_text<Period::den>() + ">";
+  static constexpr auto kTypes =
+      "duration<" + Form<Rep>::kTypes + ", " + number_text<Period::num>() + "/" + number_text<Period::den>() + ">";
 };
 
 // The native bytes of the path.
@@ -324,7 +340,8 @@ struct Form<std::filesystem::path> : Form<std::string> {
   static std::filesystem::path read(WireReader& reader, const std::byte* pointer) { return {view(reader, pointer)}; }
 };
 
-// Follows all of a message, so that no pointer leads out of it and it costs its reader no more than it is long. Throws ProtocolError.
+// Follows all of a message, so that no pointer leads out of it and it costs its reader no more than it is long. Throws
+// ProtocolError.
 void check_message(std::span<const std::byte> stream);
 
 // A message travels as it is, segments and all: Data in a struct of other values.

@@ -25,17 +25,18 @@ namespace troupe {
 //       static constexpr std::string_view name = "fraction";
 //       using Wire = std::tuple<int, int>;
 //       static Wire pack(const Fraction& f) { return {f.numerator(), f.denominator()}; }
-//       static Fraction unpack(Wire wire) { return {std::get<0>(wire), std::get<1>(wire)}; }  // throws ProtocolError if it cannot be
+//       static Fraction unpack(Wire wire) { return {std::get<0>(wire), std::get<1>(wire)}; }  // or throws ProtocolError
 //     };
 //
-// A handle takes attachments besides: pack(value, Attachments&) and unpack(wire, const Attachments&); its Wire must be of fixed size.
+// A handle takes attachments besides: pack(value, Attachments&) and unpack(wire, const Attachments&); its Wire must be of fixed
+// size. With `using Of = T;` one of another T is another type: "queue<int, uint>".
 template <class T>
 struct Codec;
 
 namespace wire {
 
-// A scalar lies in the data section of a struct, a structure is a struct of its own (in a list: an element), and everything else is
-// an object behind a pointer.
+// A scalar lies in the data section of a struct, a structure is a struct of its own (in a list: an element), and everything
+// else is an object behind a pointer.
 enum class Kind { data, pointer, structure };
 
 // What is known of a type that can be sent:
@@ -179,7 +180,8 @@ struct FieldsForm {
 // Scalars.
 
 template <class T>
-concept Scalar = (std::is_integral_v<T> && sizeof(T) <= 8) || std::is_enum_v<T> || std::is_same_v<T, float> || std::is_same_v<T, double>;
+concept Scalar =
+    (std::is_integral_v<T> && sizeof(T) <= 8) || std::is_enum_v<T> || std::is_same_v<T, float> || std::is_same_v<T, double>;
 
 template <class T>
 consteval auto integer_text() {
@@ -301,8 +303,8 @@ consteval auto named_fields_text(std::index_sequence<I...>) {
 
 // A plain aggregate or a class that declares its fields travels as the tuple of them.
 template <class T>
-concept PlainStruct =
-    std::is_class_v<T> && !HasCodec<T> && (DeclaresFields<T> || (std::is_aggregate_v<T> && !requires { std::tuple_size<T>::value; }));
+concept PlainStruct = std::is_class_v<T> && !HasCodec<T> &&
+                      (DeclaresFields<T> || (std::is_aggregate_v<T> && !requires { std::tuple_size<T>::value; }));
 
 template <PlainStruct T>
   requires TupleOf<FieldsOf<T>>::kSendable
@@ -339,7 +341,8 @@ struct CodecForm : Form<typename Codec<T>::Wire> {
       struct Name {
         static constexpr std::string_view text() { return Codec<T>::name; }
       };
-      return copied_text<Name>() + "<" + Base::kTypes + ">";
+      if constexpr (!requires { typename Codec<T>::Of; }) return copied_text<Name>() + "<" + Base::kTypes + ">";
+      else return copied_text<Name>() + "<" + Form<typename Codec<T>::Of>::kTypes + ", " + Base::kTypes + ">";
     } else {
       return Base::kTypes;
     }
@@ -356,8 +359,12 @@ struct CodecForm : Form<typename Codec<T>::Wire> {
   static void put(WireWriter& writer, std::byte* section, std::size_t bit, const T& value) {
     Base::put(writer, section, bit, pack(writer, value));
   }
-  static T get(WireReader& reader, const std::byte* section, std::size_t bit) { return unpack(reader, Base::get(reader, section, bit)); }
-  static void write(WireWriter& writer, std::byte* pointer, const T& value) { Base::write(writer, pointer, pack(writer, value)); }
+  static T get(WireReader& reader, const std::byte* section, std::size_t bit) {
+    return unpack(reader, Base::get(reader, section, bit));
+  }
+  static void write(WireWriter& writer, std::byte* pointer, const T& value) {
+    Base::write(writer, pointer, pack(writer, value));
+  }
   static void fill(WireWriter& writer, std::byte* at, const T& value) { Base::fill(writer, at, pack(writer, value)); }
   static T read(WireReader& reader, const std::byte* at) { return unpack(reader, Base::read(reader, at)); }
 };

@@ -8,9 +8,9 @@
 #include <span>
 #include <string_view>
 
-// Cap'n Proto's encoding, written and read in one go. All of a message lies in one segment in the order in which its pointers are
-// met (its canonical order), so that a writer needs no arena and a reader knows where each pointer must lead: one that leads
-// elsewhere is refused, and so no message can be longer than it is.
+// Cap'n Proto's encoding, written and read in one go. All of a message lies in one segment in the order in which its pointers
+// are met (its canonical order), so that a writer needs no arena and a reader knows where each pointer must lead: one that
+// leads elsewhere is refused, and so no message can be longer than it is.
 namespace troupe {
 
 struct Attachments;
@@ -35,7 +35,11 @@ struct Shape {
 enum class Element : std::uint8_t { none, bit, byte, two, four, eight, pointer, structure };
 
 constexpr Element element_of_bits(unsigned bits) {
-  return bits == 1 ? Element::bit : bits == 8 ? Element::byte : bits == 16 ? Element::two : bits == 32 ? Element::four : Element::eight;
+  return bits == 1    ? Element::bit
+         : bits == 8  ? Element::byte
+         : bits == 16 ? Element::two
+         : bits == 32 ? Element::four
+                      : Element::eight;
 }
 constexpr unsigned bits_of_element(Element element) {
   constexpr std::array<std::uint8_t, 8> kBits = {0, 1, 8, 16, 32, 64, 64, 0};
@@ -49,7 +53,7 @@ constexpr unsigned bits_of_element(Element element) {
 // Throws std::logic_error: what moves these bytes cannot move what is attached to them.
 [[noreturn]] void refuse_attachments();
 
-inline std::size_t list_words(std::size_t count, unsigned bits) {
+constexpr std::size_t list_words(std::size_t count, unsigned bits) {
   if (count > kWireMax) refuse_size();
   return (count * bits + 63) / 64;
 }
@@ -69,7 +73,8 @@ constexpr std::uint64_t struct_pointer(std::ptrdiff_t offset, Shape shape) {
   return (static_cast<std::uint32_t>(offset) << 2) | shape.bits();
 }
 constexpr std::uint64_t list_pointer(std::ptrdiff_t offset, Element element, std::size_t count) {
-  return (static_cast<std::uint32_t>(offset) << 2 | 1u) | static_cast<std::uint64_t>(element) << 32 | std::uint64_t{count} << 35;
+  return (static_cast<std::uint32_t>(offset) << 2 | 1u) | static_cast<std::uint64_t>(element) << 32 |
+         std::uint64_t{count} << 35;
 }
 
 // Puts objects one behind another into room that was counted before. Each put takes the place of a pointer and returns that of
