@@ -1,12 +1,14 @@
 #include "sync/barrier.h"
 
 #include <chrono>
+#include <csignal>
 #include <new>
 #include <set>
 #include <stdexcept>
 #include <thread>
 
 #include "support/catch.h"
+#include "support/child.h"
 #include "sync/memory.h"
 
 using namespace std::chrono_literals;
@@ -129,16 +131,15 @@ TEST_CASE("the death of a party breaks the Barrier and is named") {
 
   SECTION("while others wait, between two rounds") { Barrier(memory, 5).enlist(5); }
   SECTION("inside of wait()") {
-    // As its death leaves it: the thread that stands for it is never heard of again, until the barrier breaks.
-    auto victim = breaks_for(memory, 5);
+    troupe::test::Child victim([&] { return static_cast<int>(Barrier(memory, 5).wait()); });
     await([&] { return root.n_waiting() == 1; });
     auto waiter = breaks_for(memory, 1, &culprit);
     await([&] { return root.n_waiting() == 2; });
+    victim.kill(SIGKILL);
+    victim.wait();
     root.recover(5, End::finished);  // it cannot have finished in there
     waiter.join();
     CHECK(culprit == 5U);
-    Barrier(memory, 0).reset();
-    victim.join();
     return;
   }
   auto waiter = breaks_for(memory, 1, &culprit);

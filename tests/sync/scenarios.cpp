@@ -423,7 +423,7 @@ std::string check_lock(Parts& parts, std::uint32_t users, Slot dead) {
   const auto* waits = parts.next<Word>(users);
   if (lock->lock.held_by(dead)) return "the dead holds the lock";
   if (!lock->lock.holder() && (lock->thread != 0 || lock->depth != 0)) return "a free lock belongs to a thread";
-  return wrong_if(waits[dead] != 0, "the dead waits");
+  return wrong_if((waits[dead] & kWaiters) != 0, "the dead waits");
 }
 
 std::string check_seats(Parts& parts, std::uint32_t seats, Slot dead) {

@@ -37,9 +37,12 @@ Survivors::~Survivors() {
   }
 }
 
-void Survivors::add(const std::function<int()>& body) {
+std::size_t Survivors::add(const std::function<int()>& body) {
   const pid_t pid = os::check_call(::fork(), "fork");
-  if (pid != 0) return processes_.push_back({pid});
+  if (pid != 0) {
+    processes_.push_back({pid});
+    return processes_.size() - 1;
+  }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   int code = 99;
   try {
@@ -50,13 +53,22 @@ void Survivors::add(const std::function<int()>& body) {
   ::_exit(code);
 }
 
+void Survivors::kill(std::size_t number) {
+  Process& process = processes_.at(number);
+  if (process.ended) return;
+  ::kill(process.pid, SIGKILL);
+  os::retry_interrupted([&] { return ::waitpid(process.pid, nullptr, 0); });
+  process.ended = true;
+}
+
+bool Survivors::quiet() {
+  bool all = true;
+  for (Process& process : processes_) all = look(process) && all;
+  return all;
+}
+
 std::size_t Survivors::settle() {
-  bool quiet = false;
-  while (!quiet) {
-    quiet = true;
-    for (Process& process : processes_) quiet = look(process) && quiet;
-    if (!quiet) ::sched_yield();
-  }
+  while (!quiet()) ::sched_yield();
   return static_cast<std::size_t>(std::ranges::count(processes_, true, &Process::ended));
 }
 

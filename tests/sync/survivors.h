@@ -22,8 +22,13 @@ class Survivors {
   Survivors(const Survivors&) = delete;
   Survivors& operator=(const Survivors&) = delete;
 
-  // Forks one more; `body`'s result is its exit code, 99 an exception.
-  void add(const std::function<int()>& body);
+  // Forks one more; `body`'s result is its exit code, 99 an exception. Its number.
+  std::size_t add(const std::function<int()>& body);
+  // SIGKILL, and gone when it returns. It counts as one that ended well.
+  void kill(std::size_t number);
+
+  // Each of them has ended, or sleeps and did not run since the last look.
+  bool quiet();
 
   // Waits until each of them has ended or sleeps; how many have ended.
   std::size_t settle();
