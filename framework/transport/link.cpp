@@ -88,9 +88,11 @@ std::unique_ptr<Transport> join_link(const LinkOptions& options, std::vector<os:
 }
 
 std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> make_loopback(const LinkOptions& options) {
+  std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> ends;
   auto link = make_link(options);
-  auto other = join_link(options, std::move(link.theirs));
-  return {std::move(link.ours), std::move(other)};
+  ends.first = std::move(link.ours);
+  ends.second = join_link(options, std::move(link.theirs));
+  return ends;
 }
 
 }  // namespace troupe::transport

@@ -55,7 +55,7 @@ TEST_CASE("frames of every size arrive whole and in order") {
 
 TEST_CASE("several frames wait in a link, and each is the same until it is released") {
   auto ends = ends_of(any_subject());
-  for (std::uint32_t i = 0; i < 10; ++i) REQUIRE(try_send(*ends.left, numbered(i, 8 * i)));
+  for (std::uint32_t i = 0; i < 10; ++i) REQUIRE(try_send(*ends.left, numbered(i, std::size_t{8} * i)));
   ends.left->flush();
   for (std::uint32_t i = 0; i < 10; ++i) {
     const auto first = ends.right->peek();
@@ -64,7 +64,7 @@ TEST_CASE("several frames wait in a link, and each is the same until it is relea
     REQUIRE(again);
     CHECK(first->data() == again->data());
     CHECK(aligned(first->data()));
-    CHECK(try_receive(*ends.right) == numbered(i, 8 * i));
+    CHECK(try_receive(*ends.right) == numbered(i, std::size_t{8} * i));
   }
   CHECK_FALSE(ends.right->peek());
   ends.right->release();  // of nothing
@@ -327,7 +327,7 @@ namespace {
 // Sends `count` numbered frames and receives as many, whichever goes, asleep when neither does.
 bool exchange(Transport& link, std::uint32_t count, std::size_t size_max) {
   Waiter waiter(link);
-  const auto frame = [&](std::uint32_t i) { return numbered(i, (i * 37) % size_max); };
+  const auto frame = [&](std::uint32_t i) { return numbered(i, (std::size_t{37} * i) % size_max); };
   std::uint32_t sent = 0;
   std::uint32_t received = 0;
   while (true) {
@@ -383,7 +383,9 @@ TEST_CASE("of a peer that is killed whole frames arrive, in order, and then the 
   std::minstd_rand random(20);
   for (int round = 0; round < 30; ++round) {
     auto link = make_link(options_of(subject));
-    const auto frame = [](std::uint32_t i) { return numbered(i, i % 20 == 0 ? 9'000 : (i * 37) % 300); };
+    const auto frame = [](std::uint32_t i) {
+      return numbered(i, i % 20 == 0 ? std::size_t{9'000} : (std::size_t{37} * i) % 300);
+    };
     Child child([&] {
       link.ours.reset();
       auto end = join_link(options_of(subject), std::move(link.theirs));
