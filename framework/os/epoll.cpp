@@ -1,7 +1,5 @@
 #include "os/epoll.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <ctime>
 
@@ -48,15 +46,18 @@ std::span<epoll_event> Epoll::wait(std::span<epoll_event> room, Clock::time_poin
   return room.first(static_cast<std::size_t>(check_call(count, "epoll_pwait2")));
 }
 
-bool wait_for(int fd, short events, Clock::time_point deadline) {
+bool wait_for(std::span<pollfd> list, Clock::time_point deadline) {
   while (true) {
-    pollfd entry{fd, events, 0};
     const TimeLeft left(deadline);
-    const int count = ::ppoll(&entry, 1, left.pointer, nullptr);
-    if (count > 0) return true;
-    if (count == 0) return false;
+    const int count = ::ppoll(list.data(), list.size(), left.pointer, nullptr);
+    if (count >= 0) return count > 0;
     if (errno != EINTR) throw SystemError(errno, "ppoll");
   }
+}
+
+bool wait_for(int fd, short events, Clock::time_point deadline) {
+  pollfd entry{fd, events, 0};
+  return wait_for(std::span(&entry, 1), deadline);
 }
 
 }  // namespace troupe::os

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <chrono>
@@ -33,7 +34,11 @@ class Epoll {
   Descriptor epoll_;
 };
 
-// Waits until `fd` has one of `events` (POLLIN, POLLOUT) or `deadline` has passed; false then. Goes on after signals.
+// Waits until one of `list` has an event that it asks for, told in `revents`, or `deadline` has passed; false then. Goes on after
+// signals.
+bool wait_for(std::span<pollfd> list, Clock::time_point deadline);
+
+// Waits until `fd` has one of `events` (POLLIN, POLLOUT) or `deadline` has passed; false then.
 bool wait_for(int fd, short events, Clock::time_point deadline);
 
 }  // namespace troupe::os

@@ -133,7 +133,7 @@ std::optional<Death> Client::death(ProcessId child) { return join(child, Duratio
 void Client::forget(ProcessId child) {
   const Lock lock(mutex_);
   records_.erase(child);
-  changed_.notify_all();
+  wake_all();
 }
 
 void Client::release(ProcessId child) {
@@ -231,7 +231,6 @@ void Client::send(std::span<const std::byte> request, const std::vector<os::Desc
     const Lock lock(mutex_);
     while (read_one()) {
     }
-    changed_.notify_all();
   }
 }
 
@@ -250,30 +249,30 @@ bool Client::wait(Lock& lock, Clock::time_point deadline, Condition condition) {
       else changed_.wait_until(lock, deadline);
       continue;
     }
-    reading_ = true;
-    const int descriptor = reader_waker().descriptor();
-    lock.unlock();
-    os::wait_for(descriptor, POLLIN, deadline);
-    lock.lock();
-    reading_ = false;
-    eventfd_t count;
-    ::eventfd_read(reader_bell_.get(), &count);
+    wait_at_socket(lock, deadline);
     read_one();
-    changed_.notify_all();
+    changed_.notify_all();  // who still waits takes our place
   }
   return true;
 }
 
-// What the thread that reads for all waits for.
-const os::Epoll& Client::reader_waker() {
-  if (!reader_waker_) {
-    reader_bell_ = os::Descriptor(os::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-    auto waker = std::make_unique<os::Epoll>();
-    waker->add(socket_.get(), EPOLLIN, 0);
-    waker->add(reader_bell_.get(), EPOLLIN, 1);
-    reader_waker_ = std::move(waker);
-  }
-  return *reader_waker_;
+// Waits for a packet, unlocked, or until another thread has read one; on behalf of all threads.
+void Client::wait_at_socket(Lock& lock, Clock::time_point deadline) {
+  if (!reader_bell_) reader_bell_ = os::Descriptor(os::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+  reading_ = true;
+  lock.unlock();
+  std::array<pollfd, 2> list{{{socket_.get(), POLLIN, 0}, {reader_bell_.get(), POLLIN, 0}}};
+  os::wait_for(list, deadline);
+  lock.lock();
+  reading_ = false;
+  eventfd_t count;
+  if (list[1].revents != 0) ::eventfd_read(reader_bell_.get(), &count);
+}
+
+// Something has changed: whoever waits, at the socket or behind who does, looks whether it is what he waits for.
+void Client::wake_all() {
+  changed_.notify_all();
+  if (reading_) ::eventfd_write(reader_bell_.get(), 1);
 }
 
 bool Client::read_one() {
@@ -283,6 +282,7 @@ bool Client::read_one() {
   closed_ = received.state == os::ReceivedPacket::State::closed;
   if (received.state != os::ReceivedPacket::State::packet) return false;
   note(std::span(buffer).first(received.size), std::move(received.descriptors));
+  wake_all();
   return true;
 }
 
@@ -352,9 +352,7 @@ void Client::pump(ClientEvents& events) {
     const Lock lock(mutex_);
     while (read_one()) {
     }
-    if (closed_ && waker_) waker_->remove(socket_.get());
-    changed_.notify_all();
-    if (reading_) ::eventfd_write(reader_bell_.get(), 1);  // what it waits for at the socket may have been read here
+    if (closed_) wait_for_our_end();
     eventfd_t count;
     if (bell_) ::eventfd_read(bell_.get(), &count);
     news.swap(news_);

@@ -118,7 +118,8 @@ class Client {
   void send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors = {});
   template <class Condition>
   bool wait(Lock& lock, Clock::time_point deadline, Condition condition);
-  const os::Epoll& reader_waker();
+  void wait_at_socket(Lock& lock, Clock::time_point deadline);
+  void wake_all();
   bool read_one();
   void note(std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
   void tell_pump(News news);
@@ -140,8 +141,7 @@ class Client {
   std::deque<News> news_;
   std::unique_ptr<os::Epoll> waker_;  // once descriptor() was called: the socket and bell_
   os::Descriptor bell_;               // rung when another thread read what is for pump()
-  std::unique_ptr<os::Epoll> reader_waker_;  // once a thread waited: the socket and reader_bell_
-  os::Descriptor reader_bell_;               // rung when pump() read while a thread waits
+  os::Descriptor reader_bell_;        // rung when another thread read while one waits at the socket; once one waited
 };
 
 }  // namespace troupe::process

@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "os/epoll.h"
 #include "os/socket.h"
@@ -118,4 +120,27 @@ TEST_CASE("news that another thread read is not lost to the one that pumps") {
   const auto id = client().start({.entry = &offer_and_end});
   client().join(id);  // reads the offer as well
   recorder.until([&] { return recorder.offers.contains(id) && recorder.downs.contains(id); });
+}
+
+TEST_CASE("a thread that reads what another waits for wakes it") {
+  Recorder recorder;
+  static_cast<void>(client().descriptor());
+  const auto other = client().start({.entry = &take_name_and_sleep});
+  for (int i = 0; i < 300; ++i) {
+    const auto id = client().start({.entry = [](std::span<const std::byte>) { return 3; }});
+    std::atomic<bool> joined = false;
+    std::thread joiner([&] {
+      CHECK(client().join(id)->code == 3);
+      joined = true;
+    });
+    // Reads all there is, over and over: as is_alive() does, and as a node does.
+    while (!joined) {
+      if (i % 2 == 0) client().death(other);
+      else client().pump(recorder);
+    }
+    joiner.join();
+    client().forget(id);
+  }
+  client().kill(other);
+  client().join(other);
 }
