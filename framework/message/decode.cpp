@@ -35,11 +35,15 @@ std::string hex_text(std::span<const std::byte> bytes) {
 }
 
 std::string message_text(const FrameHeader& header, const capnp::word* words, capnp::StructSchema schema) {
-  detail::Body body = read_body(header, words);
-  body.flat = false;  // a reader at run time knows no structs without pointers
-  TreeReader reader(body);
-  const auto text = kj::str(reader.get()->getRoot<capnp::DynamicStruct>(schema));
-  return fmt::format("{} {}", schema.getShortDisplayName().cStr(), text.cStr());
+  const auto text = [&](capnp::MessageReader& reader) {
+    const auto shown = kj::str(reader.getRoot<capnp::DynamicStruct>(schema));
+    return fmt::format("{} {}", schema.getShortDisplayName().cStr(), shown.cStr());
+  };
+  const detail::Body body = read_body(header, words);
+  if (body.segmented) return text(SegmentsReader(body).get());
+  const auto segment = kj::arrayPtr(words, body.count);
+  capnp::SegmentArrayMessageReader reader(kj::arrayPtr(&segment, 1), detail::reader_options(body.count));
+  return text(reader);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "message/check_tree.h"
+
 namespace troupe::message {
 
 namespace {
@@ -29,36 +31,15 @@ std::byte* write_table(std::byte* to, const detail::Payload& payload) {
   return to + table_words(payload.count) * kWord;
 }
 
-// A struct pointer is 0 in its two lowest bits, then the distance to its target, its data words and its number of pointers. One
-// without data and pointers may have any target; the usual one points at itself.
-void check_flat(const FrameHeader& header, const capnp::word* words) {
+// A struct without pointers right behind its root pointer, as detail::is_flat ones are; one without data may point at itself.
+bool is_flat_struct(std::span<const capnp::word> words) {
   std::uint64_t root = 0;
-  std::memcpy(&root, words, kWord);
+  std::memcpy(&root, words.data(), kWord);
   const auto distance = static_cast<std::uint32_t>(root);
   const auto data_words = static_cast<std::uint16_t>(root >> 32);
   const auto pointers = static_cast<std::uint16_t>(root >> 48);
-  const bool empty_struct = distance == 0xfffffffc && data_words == 0;
-  if ((distance != 0 && !empty_struct) || pointers != 0) refuse("is not flat as its flag says", root);
-  if (data_words + std::size_t{1} > header.bytes / kWord) refuse("its struct does not fit", data_words);
-}
-
-// Follows every pointer once, which checks that it stays inside.
-void follow(capnp::MessageReader& reader) { static_cast<void>(reader.getRoot<capnp::AnyPointer>().targetSize()); }
-
-void check_tree(const detail::Body& body) {
-  const auto words = kj::arrayPtr(body.words, body.count);
-  try {
-    if (body.segmented) {
-      capnp::FlatArrayMessageReader reader(words, detail::reader_options(body.count));
-      if (reader.getEnd() != words.end()) refuse("its segments do not fill it", body.count);
-      follow(reader);
-    } else {
-      capnp::SegmentArrayMessageReader reader(kj::arrayPtr(&words, 1), detail::reader_options(body.count));
-      follow(reader);
-    }
-  } catch (const kj::Exception& error) {
-    throw ProtocolError(fmt::format("frame: not a Cap'n Proto message: {}", error.getDescription().cStr()));
-  }
+  if (pointers != 0 || data_words >= words.size()) return false;
+  return distance == 0 || (distance == 0xfffffffc && data_words == 0);
 }
 
 }  // namespace
@@ -95,13 +76,24 @@ FrameHeader read_header(std::span<const std::byte> frame) {
 }
 
 detail::Body read_body(const FrameHeader& header, const capnp::word* words) {
-  detail::Body body{words, header.bytes / kWord, (header.flags & kFlat) != 0, (header.flags & kSegmented) != 0};
-  if (body.flat) {
-    check_flat(header, words);
-  } else if (body.count != 0) {
-    check_tree(body);
+  const std::span message(words, header.bytes / kWord);
+  detail::Body body{.words = words, .count = message.size(), .segmented = (header.flags & kSegmented) != 0};
+  if (message.empty() || body.segmented) return body;
+  if (!is_flat_struct(message)) {
+    if ((header.flags & kFlat) != 0) refuse("is not flat as its flag says", header.schema);
+    check_tree(message);
   }
+  body.checked = true;
   return body;
+}
+
+SegmentsReader::SegmentsReader(const detail::Body& body) try {
+  const auto words = kj::arrayPtr(body.words, body.count);
+  reader_.emplace(words, detail::reader_options(body.count));
+  if (reader_->getEnd() != words.end()) refuse("its segments do not fill it", body.count);
+  static_cast<void>(reader_->getRoot<capnp::AnyPointer>().targetSize());
+} catch (const kj::Exception& error) {
+  throw ProtocolError(fmt::format("frame: not a Cap'n Proto message: {}", error.getDescription().cStr()));
 }
 
 Death read_death(const detail::Body& body) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -58,9 +59,30 @@ void write_frame(std::byte* to, FrameHeader header, const detail::Payload& paylo
 // The header of a frame whose bytes may change under us: copied, then checked. Throws ProtocolError.
 FrameHeader read_header(std::span<const std::byte> frame);
 
-// The message of a frame, which lies in memory of our own from `words` on. All of it is followed once: no pointer leads out of it.
-// Throws ProtocolError.
+// The message of a frame, which lies in memory of our own from `words` on. Of one segment all is checked, so that it can be read
+// without further checks. Throws ProtocolError.
 detail::Body read_body(const FrameHeader& header, const capnp::word* words);
+
+// The reader of a message of several segments. All of it is followed once: no pointer leads out of it.
+class SegmentsReader {
+ public:
+  // Throws ProtocolError.
+  explicit SegmentsReader(const detail::Body& body);
+  [[nodiscard]] capnp::MessageReader& get() { return *reader_; }
+
+ private:
+  std::optional<capnp::FlatArrayMessageReader> reader_;
+};
+
+// Calls `use` with the checked message of a frame. Throws ProtocolError.
+template <class Use>
+void with_body(const FrameHeader& header, const capnp::word* words, Use&& use) {
+  detail::Body body = read_body(header, words);
+  if (!body.segmented) return use(body);
+  SegmentsReader reader(body);
+  body.reader = &reader.get();
+  use(body);
+}
 
 // Frames without a message: monitor, unmonitor, pause, resume.
 inline constexpr detail::Payload kNothing{};

@@ -27,7 +27,7 @@ std::size_t Core::drain(Link& link, std::size_t max) try {
     if (scratch_.size() < words) [[unlikely]] scratch_ = std::vector<capnp::word>(words);
     std::memcpy(scratch_.data(), frame->data() + sizeof header, header.bytes);
     link.release();
-    deliver(link, header, message::read_body(header, scratch_.data()));
+    message::with_body(header, scratch_.data(), [&](const detail::Body& body) { deliver(link, header, body); });
   }
   if (done == 0 && !link.lost && link.transport().closed()) closed(link);
   return done;

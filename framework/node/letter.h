@@ -36,6 +36,7 @@ struct Letter {
       : header(from_header), process(from_process), words(new capnp::word[from_body.count]), body(from_body) {
     std::memcpy(static_cast<void*>(words.get()), from_body.words, from_body.count * sizeof(capnp::word));
     body.words = words.get();
+    body.reader = nullptr;
   }
   Letter(std::uint64_t question, Event from_event) : event(new Event(std::move(from_event))) { header.correlation = question; }
 

@@ -41,8 +41,9 @@ struct Payload {
 struct Body {
   const capnp::word* words = nullptr;
   std::size_t count = 0;
-  bool flat = false;       // checked: a struct without pointers that fits
+  bool checked = false;    // one segment, in which every pointer leads to what is there
   bool segmented = false;  // begins with a table of segments
+  capnp::MessageReader* reader = nullptr;  // of several segments, if there is one already
 };
 
 // Builds in memory that it is given (all zero) and asks the heap for more when that is used up. Clears what it used of it.
@@ -122,7 +123,8 @@ decltype(auto) build(Fill&& fill, Use&& use) {
 // Calls `use` with a reader of the message.
 template <class T, class Use>
 decltype(auto) read(const Body& body, Use&& use) {
-  if (body.flat) return use(capnp::readMessageUnchecked<T>(body.words));
+  if (body.checked) return use(capnp::readMessageUnchecked<T>(body.words));
+  if (body.reader) return use(body.reader->template getRoot<T>());
   const auto words = kj::arrayPtr(body.words, body.count);
   if (body.segmented) {
     capnp::FlatArrayMessageReader reader(words, reader_options(body.count));
