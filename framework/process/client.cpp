@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -258,7 +259,10 @@ bool Client::wait(Lock& lock, Clock::time_point deadline, Condition condition) {
 
 // Waits for a packet, unlocked, or until another thread has read one; on behalf of all threads.
 void Client::wait_at_socket(Lock& lock, Clock::time_point deadline) {
-  if (!reader_bell_) reader_bell_ = os::Descriptor(os::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+  // Nobody else could read while the only thread waits: most processes need no bell.
+  if (!reader_bell_ && !__libc_single_threaded) {
+    reader_bell_ = os::Descriptor(os::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+  }
   reading_ = true;
   lock.unlock();
   std::array<pollfd, 2> list{{{socket_.get(), POLLIN, 0}, {reader_bell_.get(), POLLIN, 0}}};
@@ -272,7 +276,7 @@ void Client::wait_at_socket(Lock& lock, Clock::time_point deadline) {
 // Something has changed: whoever waits, at the socket or behind who does, looks whether it is what he waits for.
 void Client::wake_all() {
   changed_.notify_all();
-  if (reading_) ::eventfd_write(reader_bell_.get(), 1);
+  if (reading_ && reader_bell_) ::eventfd_write(reader_bell_.get(), 1);
 }
 
 bool Client::read_one() {
