@@ -36,8 +36,7 @@ std::string hex_text(std::span<const std::byte> bytes) {
 
 std::string message_text(const FrameHeader& header, const capnp::word* words, capnp::StructSchema schema) {
   const auto text = [&](capnp::MessageReader& reader) {
-    const auto shown = kj::str(reader.getRoot<capnp::DynamicStruct>(schema));
-    return fmt::format("{} {}", schema.getShortDisplayName().cStr(), shown.cStr());
+    return fmt::format("{} {}", schema.getShortDisplayName().cStr(), dynamic_text(reader.getRoot<capnp::DynamicStruct>(schema)));
   };
   const detail::Body body = read_body(header, words);
   if (body.segmented) return text(SegmentsReader(body).get());

@@ -70,8 +70,8 @@ consteval void check_encodable() {
   static_assert(!std::is_function_v<T> && !requires { &T::operator(); },
                 "nothing executable travels: send data, and start a Process of it");
   static_assert(std::is_pointer_v<T> || Encodable<T>,
-                "this type cannot be sent: let it declare static auto fields(auto& self) { return std::tie(self.a, self.b); } of "
-                "types that can be sent, or specialise troupe::Codec");
+                "this type cannot be sent: let it declare static auto fields(auto& self) { return std::tie(self.a, self.b); } "
+                "of types that can be sent, or specialise troupe::Codec");
 }
 template <class T>
 consteval void check_receivable() {
