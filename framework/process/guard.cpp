@@ -6,7 +6,9 @@
 
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "os/check_call.h"
 #include "os/pidfd.h"
@@ -68,6 +70,12 @@ Fork fork_root() {
   return {root, guard_pid, std::move(guard)};
 }
 
+// For good: the processes that root forks have it in their memory too, and none may run its destructor.
+RootLoop& make_root(const Origin& origin, const os::Descriptor& guard) {
+  static auto& roots = *new std::vector<std::unique_ptr<RootLoop>>;
+  return *roots.emplace_back(std::make_unique<RootLoop>(origin, guard));
+}
+
 Ending be_guard(pid_t root) {
   const Ending ending = wait_for_root(root);
   end_all_children();
@@ -83,7 +91,7 @@ int forward_signal() { return SIGRTMAX - 1; }
 std::unique_ptr<Client> fork_tree(const Origin& origin) {
   const Fork fork = fork_root();
   if (fork.root != 0) end_as(be_guard(fork.root));
-  auto& root = *new RootLoop(origin, fork.guard);  // for good: the processes that it forks have it in their memory too
+  RootLoop& root = make_root(origin, fork.guard);
   std::unique_ptr<Client> main;
   if (root.fork_main(main)) return main;
   be_root(root);
@@ -96,7 +104,7 @@ int run_root(const Origin& origin, const std::function<void(Root&)>& configure) 
     if (ending.signal != 0) end_as(ending);
     return ending.code;
   }
-  auto& root = *new RootLoop(origin, fork.guard);
+  RootLoop& root = make_root(origin, fork.guard);
   try {
     configure(root);
   } catch (const std::exception& error) {

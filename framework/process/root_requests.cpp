@@ -150,7 +150,10 @@ void RootLoop::flush(Process& client) {
     for (const auto& descriptor : client.outbox[sent].descriptors) fds.push_back(descriptor.get());
     const auto result = os::send_packet(client.socket.get(), client.outbox[sent].bytes, fds);
     if (result == os::SendResult::full) break;
-    if (result == os::SendResult::gone) return disconnect(client);
+    if (result == os::SendResult::gone) {  // but what it said before is still to be read
+      sent = client.outbox.size();
+      break;
+    }
   }
   client.outbox.erase(client.outbox.begin(), client.outbox.begin() + static_cast<std::ptrdiff_t>(sent));
   set_interest(client);

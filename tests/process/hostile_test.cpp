@@ -157,7 +157,7 @@ TEST_CASE("what is odd but harmless is left alone") {
   const troupe::test::Leftovers leftovers;
   CHECK(run(&send_too_many_descriptors).code == 5);
   CHECK(run(&close_and_live).code == 6);
-  CHECK(run(&flood).code == 7);
+  CHECK(run(&flood).describe() == "exited with code 7");
 }
 
 TEST_CASE("mutated packets harm nobody else") {
@@ -170,6 +170,7 @@ TEST_CASE("mutated packets harm nobody else") {
   }
 }
 
+#ifndef __SANITIZE_ADDRESS__  // UBSan needs free descriptors to look at the exception that says there are none
 TEST_CASE("root out of descriptors refuses starts, and goes on when there are some again") {
   troupe::test::Child guard([] {
     const rlimit few{40, 40};
@@ -196,3 +197,4 @@ TEST_CASE("root out of descriptors refuses starts, and goes on when there are so
   });
   CHECK(guard.wait() == 0);
 }
+#endif
