@@ -182,6 +182,7 @@ TEST_CASE("when a process dies, what it sent before comes first") {
       for (int i = 0; i < 5; ++i) me.send<Add>();
       return std::make_unique<Counter>(context);
     });
+    pair.spawn_there<Counter>();  // when this is done, what the first sent lies in the link
     actor.monitor(far, [&actor, text](const Death& death) { actor.say(*text + death.describe()); });
     pair.forest.kill(2, {Death::Cause::signalled, 9, ""});
   });
