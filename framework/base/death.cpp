@@ -21,6 +21,8 @@ int Death::exitcode() const {
     case Cause::exited: return code;
     case Cause::signalled: return -code;
     case Cause::stopped: return code;
+    case Cause::out_of_memory:
+    case Cause::hung: return code != 0 ? code : 1;
     default: return 1;
   }
 }
@@ -38,8 +40,20 @@ std::string Death::describe() const {
     case Cause::not_ready: text = "was not ready in time"; break;
     case Cause::unreachable: text = "not reachable"; break;
     case Cause::cascade: text = "went down with another"; break;
+    case Cause::out_of_memory: text = "out of memory"; break;
+    case Cause::hung: text = "hung"; break;
   }
   return detail.empty() ? text : fmt::format("{}: {}", text, detail);
+}
+
+std::string Death::report() const {
+  std::string text = describe() + '\n';
+  if (restarts > 0) text += fmt::format("  restarted {} times before\n", restarts);
+  if (!message.empty()) text += fmt::format("  with a message in hand: {}\n", message);
+  for (std::size_t i = 0; i < stack.size(); ++i) text += fmt::format("  #{} {}\n", i, stack[i]);
+  if (!last_lines.empty()) text += "  last lines on standard error:\n";
+  for (const auto& line : last_lines) text += fmt::format("  | {}\n", line);
+  return text;
 }
 
 }  // namespace troupe

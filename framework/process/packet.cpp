@@ -9,7 +9,7 @@ void write(control::Death::Builder to, const troupe::Death& from) {
 }
 
 troupe::Death read(control::Death::Reader from) {
-  if (from.getCause() > static_cast<std::uint8_t>(troupe::Death::Cause::cascade)) throw ProtocolError("unknown cause of death");
+  if (from.getCause() > static_cast<std::uint8_t>(troupe::Death::kLastCause)) throw ProtocolError("unknown cause of death");
   return {static_cast<troupe::Death::Cause>(from.getCause()), from.getCode(), from.getDetail().cStr()};
 }
 

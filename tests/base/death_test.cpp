@@ -21,3 +21,20 @@ TEST_CASE("only exit code 0 and an ordered stop are normal ends") {
   CHECK_FALSE(Death{Death::Cause::exited, 1, ""}.normal());
   CHECK_FALSE(Death{Death::Cause::signalled, 15, ""}.normal());
 }
+
+TEST_CASE("a report adds what was seen, which is not compared") {
+  const Death plain{Death::Cause::signalled, 11, "at address 0x0"};
+  Death death = plain;
+  death.message = "Add";
+  death.stack = {"crash() in demo+0x10", "main in demo+0x20"};
+  death.last_lines = {"about to crash"};
+  CHECK(death == plain);
+  CHECK(plain.report() == "killed by SIGSEGV: at address 0x0\n");
+  CHECK(death.report() ==
+        "killed by SIGSEGV: at address 0x0\n"
+        "  with a message in hand: Add\n"
+        "  #0 crash() in demo+0x10\n"
+        "  #1 main in demo+0x20\n"
+        "  last lines on standard error:\n"
+        "  | about to crash\n");
+}

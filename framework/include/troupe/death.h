@@ -1,12 +1,17 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace troupe {
 
 // How the life of a process or an actor ended. Every death yields one such record, and everyone who waits gets the same.
+//
+//     std::cerr << death.describe() << '\n';   // "killed by SIGSEGV: at address 0x0"
+//     std::cerr << death.report();             // that, and below it the stack and the last lines on standard error
 //
 // Threads: a value.
 struct Death {
@@ -19,11 +24,21 @@ struct Death {
     not_ready,        // did not say that it was ready in time
     unreachable,      // no such process, actor or name
     cascade,          // went down because `detail` did
+    out_of_memory,    // had more than its limit, or the kernel ran out of it
+    hung,             // gave no sign of life in time, and was killed
   };
+  static constexpr Cause kLastCause = Cause::hung;
 
   Cause cause = Cause::exited;
   int code = 0;
-  std::string detail;  // one line; may be empty
+  std::string detail = {};  // one line; may be empty
+
+  // What else is known. All of it may be empty, and all of it is bounded.
+  std::chrono::system_clock::time_point time = {};  // when; the epoch if nobody saw it
+  std::uint32_t restarts = 0;                       // of what died, so far, by its supervisor
+  std::string message = {};                         // the type of the message that it had in hand
+  std::vector<std::string> stack = {};              // where it was, innermost first: "crash() in demo+0x1234"
+  std::vector<std::string> last_lines = {};         // of its standard error, oldest first, where that was kept
 
   // Python's exitcode: n, or -signal; 1 where there was no process to exit.
   [[nodiscard]] int exitcode() const;
@@ -34,7 +49,13 @@ struct Death {
   // One line for people: "killed by SIGKILL", "exited with code 3", "handler threw: no such file".
   [[nodiscard]] std::string describe() const;
 
-  bool operator==(const Death&) const = default;
+  // All that is known, in several lines.
+  [[nodiscard]] std::string report() const;
+
+  // Whether they say the same: cause, code and detail. When it was, and what was seen, is not compared.
+  friend bool operator==(const Death& a, const Death& b) {
+    return a.cause == b.cause && a.code == b.code && a.detail == b.detail;
+  }
 };
 
 }  // namespace troupe
