@@ -121,20 +121,20 @@ bool Suite::wanted(const std::string& row) const {
 
 void Suite::compare(const Comparison& row) {
   run({.name = row.name, .unit = row.unit, .peer = row.peer, .ours = {}, .theirs = Spread{}, .target = row.target, .error = {}},
-      row.ours, row.theirs);
+      row.ours, row.theirs, repetitions_);
 }
 
 void Suite::measure(const Measurement& row) {
-  run({.name = row.name, .unit = row.unit, .peer = {}, .ours = {}, .theirs = {}, .target = row.target, .error = {}}, row.ours,
-      {});
+  run({.name = row.name, .unit = row.unit, .peer = {}, .ours = {}, .theirs = {}, .target = row.target, .error = {}}, row.ours, {},
+      row.once ? 1 : repetitions_);
 }
 
-void Suite::run(Row row, const std::function<double()>& ours, const std::function<double()>& theirs) {
+void Suite::run(Row row, const std::function<double()>& ours, const std::function<double()>& theirs, int repetitions) {
   if (!wanted(row.name)) return;
   if (list_only_) return fmt::print("{}: {}\n", name_, row.name);
   std::vector<double> our_values, their_values;
   try {
-    for (int i = 0; i < repetitions_; ++i) {
+    for (int i = 0; i < repetitions; ++i) {
       our_values.push_back(ours());
       if (theirs) their_values.push_back(theirs());
     }
@@ -168,7 +168,7 @@ void Suite::print(const Row& row) {
     fmt::print("  {:<46} FAILED: {}\n", row.name, row.error);
   } else {
     const auto verdict = row.pass();
-    fmt::print("  {:<46} {:<26} {:<26} {:>8} {:>9} {:<4} {}\n", row.name + ", " + row.unit, describe(row.ours),
+    fmt::print("  {:<46} {:<26} {:<26} {:>8} {:>9} {:<4} {}\n", row.unit.empty() ? row.name : row.name + ", " + row.unit, describe(row.ours),
                row.theirs ? describe(*row.theirs) : "", row.ratio() ? fmt::format("{:.2f} ×", *row.ratio()) : "",
                row.target ? describe(*row.target, row.theirs.has_value()) : "", verdict ? (*verdict ? "pass" : "MISS") : "",
                row.peer);

@@ -66,6 +66,7 @@ struct Measurement {
   std::string unit;
   std::function<double()> ours;
   std::optional<Target> target = {};
+  bool once = false;  // takes long, and says the same each time
 };
 
 // Median, least and greatest of the repetitions.
@@ -103,7 +104,7 @@ class Suite {
     [[nodiscard]] std::optional<double> ratio() const;
     [[nodiscard]] std::optional<bool> pass() const;
   };
-  void run(Row row, const std::function<double()>& ours, const std::function<double()>& theirs);
+  void run(Row row, const std::function<double()>& ours, const std::function<double()>& theirs, int repetitions);
   void print(const Row& row);
 
   std::string name_;
