@@ -77,8 +77,9 @@ void Barrier::reset() {
   enter();
   commit(part_->doomed, 0);
   if (state() != draining) {
+    // Those whom a death has woken, but who are not out yet, are still told of it.
+    if (state() == filling || state() == acting) commit(part_->culprit, 0);
     be(value_of(part_->inside) == 0 ? filling : resetting);
-    commit(part_->culprit, 0);
   }
   leave_and_wake(INT_MAX);
 }
@@ -127,9 +128,9 @@ void Barrier::break_for(std::uint32_t culprit) {
 }
 
 void Barrier::leave_broken() {
-  const auto by = culprit();
+  const std::uint32_t by = value_of(part_->culprit);
   leave_and_wake(INT_MAX);
-  throw BrokenBarrierError(by);
+  throw BrokenBarrierError(by == 0 ? std::nullopt : std::optional<Slot>(by - 1));
 }
 
 void Barrier::forget(Slot gone, End end) {

@@ -36,9 +36,11 @@ Condition::Condition(std::span<std::byte> memory, Slot me, const AnyLock& lock)
 
 Condition::Condition(Parts parts, const Shape& shape, Slot me, const AnyLock* lock)
     : lock_(RLock::part_of(parts, shape.users, me)), own_lock_(lock == nullptr), seats_(shape.count), me_(me) {
-  if (lock != nullptr) lock_ = *lock;
   part_ = parts.next<ConditionPart>();
   seat_ = parts.next<Seat>(seats_);
+  if (lock == nullptr) return;
+  lock_ = *lock;
+  commit(part_->lock_elsewhere, 1);
 }
 
 bool Condition::wait(Duration timeout) { return wait_until(deadline_after(timeout)); }
@@ -128,7 +130,8 @@ void Condition::recover(Slot dead) {
 
   const bool holds = lock_.part_->lock.held_by(dead);
   const std::uint32_t deaths = value_of(lock_.part_->deaths) + (holds ? 1 : 0);
-  const bool all = deaths != value_of(part_->deaths_seen);
+  // Recovered without its lock, it cannot know who held that.
+  const bool all = deaths != value_of(part_->deaths_seen) || (own_lock_ && value_of(part_->lock_elsewhere) != 0);
   commit(part_->deaths_seen, deaths);
   for (Seat& seat : used_seats()) {
     if (all) notify_at(seat);

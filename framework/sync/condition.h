@@ -62,7 +62,8 @@ class Condition {
   // Threads that wait and are not notified yet.
   [[nodiscard]] std::uint32_t n_waiting() const;
 
-  // By root, once `dead` is; whether before or after the recovery of a lock that is not the condition's own does not matter.
+  // By root, once `dead` is; whether before or after the recovery of a lock that is not the condition's own does not matter. Without
+  // that lock, root may recover the condition, too: then all who wait look again.
   void recover(Slot dead);
   [[nodiscard]] std::vector<Wait> waits() const { return lock_.waits(); }
 

@@ -17,9 +17,9 @@ enum class End : std::uint32_t { died = 1, finished = 2 };
 // What is changed under a short lock of its own, by users that may be killed at any instruction.
 //
 // A user enters, changes, leaves, and sleeps outside. Root never waits for the lock: recover() leaves a note about the dead, and
-// settles it if the lock is free, or was the dead one's; otherwise the user who holds the lock settles it when it leaves. To settle is
-// to forget what stands there for the dead, and to compute again what follows from the rest, because the last holder may have died
-// between the store that commits and those that follow from it.
+// settles it if the lock is free, or was the dead one's; otherwise the user who holds the lock settles it when it leaves, or the next
+// to enter: whoever comes after recover() comes after the death. To settle is to forget what stands there for the dead, and to compute
+// again what follows from the rest, because the last holder may have died between the store that commits and those that follow from it.
 //
 // Threads: any.
 class Guarded {
@@ -39,6 +39,7 @@ class Guarded {
   void enter() {
     TROUPE_CHECK(me_ < users_, "root only recovers and looks");
     guard_->lock.lock(me_);
+    if (guard_->pending.load(std::memory_order_seq_cst) != 0) [[unlikely]] settle();
   }
   void leave() {
     guard_->lock.unlock();

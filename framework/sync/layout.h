@@ -82,10 +82,12 @@ static_assert(sizeof(Seat) == 16);
 
 struct ConditionPart {
   WideWord next_ticket;
-  Word used;         // seats from here on were never taken
-  Word deaths_seen;  // of the lock's holders, by root
+  Word used;            // seats from here on were never taken
+  Word deaths_seen;     // of the lock's holders, by root
+  Word lock_elsewhere;  // 1: its users gave it another lock than its own
+  Word reserved;
 };
-static_assert(sizeof(ConditionPart) == 16);
+static_assert(sizeof(ConditionPart) == 24);
 
 // A lock for the few instructions of an operation, and what it takes to recover it: see guarded.h.
 struct GuardPart {

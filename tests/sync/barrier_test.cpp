@@ -154,6 +154,47 @@ TEST_CASE("the death of a party breaks the Barrier and is named") {
   CHECK_FALSE(root.culprit());
 }
 
+// Root never waits for a user that is in there, so a death may still stand in a note when somebody who knows of it comes next.
+TEST_CASE("what a user does after a death comes after that death") {
+  const auto memory = memory_of<Barrier>(8U, 2U);
+  Barrier root(memory, kRootSlot);
+  Barrier user(memory, 3);
+  root.enlist(5);
+  auto& guard = *Parts(memory).next<GuardPart>();
+  guard.lock.lock(4);
+  root.recover(5, End::died);
+  CHECK_FALSE(root.recovered(5));
+  guard.lock.unlock();  // and is about to look at the note
+  user.reset();
+  CHECK(root.recovered(5));
+  CHECK_FALSE(root.broken());
+}
+
+TEST_CASE("those whom a death has woken are told of it, and a reset after it makes the Barrier new") {
+  for (int round = 0; round < 50; ++round) {
+    const auto memory = memory_of<Barrier>(8U, 3U);
+    Barrier root(memory, kRootSlot);
+    Barrier other(memory, 3);
+    root.enlist(5);
+    std::optional<Slot> first, second;
+    auto one = breaks_for(memory, 1, &first);
+    auto two = breaks_for(memory, 2, &second);
+    await([&] { return root.n_waiting() == 2; });
+    root.recover(5, End::died);
+    other.reset();
+    one.join();
+    two.join();
+    CHECK(first == 5U);
+    CHECK(second == 5U);
+    REQUIRE_FALSE(root.broken());
+    std::thread three([&] { Barrier(memory, 1).wait(); });
+    std::thread four([&] { Barrier(memory, 2).wait(); });
+    other.wait();
+    three.join();
+    four.join();
+  }
+}
+
 TEST_CASE("a party that finished does not break the Barrier") {
   const auto memory = memory_of<Barrier>(4U, 2U);
   Barrier root(memory, kRootSlot);

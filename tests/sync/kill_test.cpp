@@ -223,7 +223,7 @@ TEST_CASE("killed at every instruction of all operations, sleeping survivors go 
   const OneCpu one_cpu;
   std::size_t points = 0;
   for (const Scenario& scenario : scenarios()) {
-    const Sweep sweep = kill_in(scenario, {});
+    const Sweep sweep = kill_in(scenario, {.end = instructions_of(scenario)});
     INFO(sweep.first_failure);
     CHECK(sweep.failures == 0);
     points += sweep.points;
