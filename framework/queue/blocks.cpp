@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 
+#include <troupe/errors.h>
+
 #include "os/check_call.h"
 
 namespace troupe::queue {
@@ -58,6 +60,14 @@ void move_all(Call call, const char* name, std::uint64_t offset, std::size_t siz
     const ssize_t moved = os::check_call(os::retry_interrupted([&] { return call(done, static_cast<off_t>(offset + done)); }), name);
     if (moved == 0) throw ProtocolError("a queue's memory ends too early");
     done += static_cast<std::size_t>(moved);
+  }
+}
+
+// What the kernel does not let go stays for the block's next item: nobody loses an item over it.
+void give_back(const QueueMemory& memory, std::uint64_t offset, std::uint64_t bytes) {
+  try {
+    os::punch(memory.descriptor(), offset, bytes);
+  } catch (const SystemError&) {
   }
 }
 
@@ -136,9 +146,7 @@ void Blocks::free(const QueueMemory& memory, BlockId block) {
   std::uint64_t seen = word.load(std::memory_order_acquire);
   if (generation_of(seen) != generation_of(block) || state_of(seen) == State::free) return;
   const std::uint64_t bytes = class_bytes(memory, class_of(block));
-  if (index_of(block) >= memory.constants.blocks_kept || bytes > kBlockKeptMax) {
-    os::punch(memory.descriptor(), offset_of(memory, block), bytes);
-  }
+  if (index_of(block) >= memory.constants.blocks_kept || bytes > kBlockKeptMax) give_back(memory, offset_of(memory, block), bytes);
   while (generation_of(seen) == generation_of(block) && state_of(seen) != State::free) {
     if (!word.compare_exchange_weak(seen, state_word(generation_of(block), 0, State::free), std::memory_order_seq_cst)) continue;
     HalfWord& hint = memory.control().blocks[class_of(block)].hint;

@@ -17,7 +17,7 @@ namespace troupe::queue {
 //      384  GetSide        of whoever holds the get lock
 //      512  Head           what consumers tell producers
 //      640  Wait items     consumers sleep here
-//      768  Wait room, idle   producers sleep here; joiners too
+//      768  Wait room, idle, blocks   producers sleep here, joiners, and producers of large items
 //      896  SegmentHeap    of whoever holds the segment lock
 //     1024  LeaseHeap
 //     1152  BlockClass     one for each size of block
@@ -113,7 +113,8 @@ struct Wait {
 struct alignas(kLine) ItemsWait : Wait {};
 struct alignas(kLine) RoomWait {
   Wait room;
-  Wait idle;  // until all items are taken and all leases are over
+  Wait idle;    // until all items are taken and all leases are over
+  Wait blocks;  // until one of some size is free
 };
 
 // Values, not changes: carrying out a plan twice is the same as once.

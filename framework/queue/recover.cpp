@@ -35,7 +35,7 @@ void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& 
   if (steps.blocks) Blocks::free_written_by(memory, dead);
   if (steps.leases) Leases::give_back_all(memory, dead);
   if (!steps.wake) return;
-  for (Wait* area : {static_cast<Wait*>(&control.items), &control.room.room, &control.room.idle}) wake_all(*area);
+  for (Wait* area : {static_cast<Wait*>(&control.items), &control.room.room, &control.room.idle, &control.room.blocks}) wake_all(*area);
 }
 
 }  // namespace troupe::queue

@@ -1,5 +1,7 @@
 #include "queue/segments.h"
 
+#include <troupe/errors.h>
+
 namespace troupe::queue {
 namespace {
 
@@ -96,6 +98,14 @@ bool Segments::give_back(std::uint64_t logical, Clock::time_point deadline) {
   Held held(heap(memory_).lock, me_, deadline);
   if (!held) return false;
   const std::uint64_t first = counts().freed;
+  try {
+    give_back_each(logical);
+  } catch (const SystemError&) {
+  }
+  return counts().freed != first;
+}
+
+void Segments::give_back_each(std::uint64_t logical) {
   for (Counts next = counts(); next.freed < logical && next.freed < next.ready; next = counts()) {
     const std::uint32_t segment = physical(memory_.table(next.freed++));
     if (next.hot < memory_.constants.segments_kept) {
@@ -109,7 +119,6 @@ bool Segments::give_back(std::uint64_t logical, Clock::time_point deadline) {
       carry_out(next, Target::cold, place, segment);
     }
   }
-  return counts().freed != first;
 }
 
 }  // namespace troupe::queue

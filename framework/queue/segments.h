@@ -23,7 +23,8 @@ class Segments {
   // Gives the next logical segment memory; false if none is left or the deadline passed. Throws SystemError if the kernel has none.
   [[nodiscard]] bool extend(Clock::time_point deadline);
 
-  // Takes the memory of all logical segments before `logical`, where no reader will look again. True if there was any.
+  // Takes the memory of all logical segments before `logical`, where no reader will look again. True if there was any. Does not throw
+  // SystemError: what the kernel does not let go this time stays for the next.
   bool give_back(std::uint64_t logical, Clock::time_point deadline);
 
   // Finishes what the last holder of the lock has begun.
@@ -34,6 +35,7 @@ class Segments {
     std::uint64_t ready, freed, hot, cold, grown;
   };
   [[nodiscard]] Counts counts() const;
+  void give_back_each(std::uint64_t logical);
   void carry_out(const Counts& counts, SegmentPlan::Target target, std::uint64_t index, std::uint64_t value);
   [[nodiscard]] std::uint32_t physical(const HalfWord& word) const;
 

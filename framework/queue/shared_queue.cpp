@@ -115,6 +115,7 @@ bool SharedQueue::drop_oldest() {
   reader_.commit_dropped(cursor);
   held.release();
   if (lease) leases_.acknowledge(*lease);
+  signal_all(control().room.blocks);
   after_taking();
   return true;
 }
@@ -128,7 +129,7 @@ PutResult SharedQueue::refuse() {
 // The item is copied into its block outside of any lock.
 PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_point deadline) {
   const Overflow overflow = memory_->constants.overflow;
-  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, overflow == Overflow::block ? deadline : kNow);
+  Waiter waiter(*memory_, control().room.blocks, &nobody_else, overflow == Overflow::block ? deadline : kNow);
   std::optional<BlockId> block;
   while (!(block = blocks_.write(item))) {
     if (closed()) return PutResult::closed;
@@ -141,11 +142,12 @@ PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_po
     result = insert([&](LogWriter::Batch& batch) { return writer_.append(batch, LargeItem{*block, item.size()}, until); }, *block, deadline);
   } catch (...) {
     blocks_.free(*block);
+    signal_all(control().room.blocks);
     throw;
   }
   if (result != PutResult::done) {
     blocks_.free(*block);
-    signal(control().room.room);
+    signal_all(control().room.blocks);
   }
   return result;
 }
@@ -190,7 +192,8 @@ std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
 // Getting.
 
 template <class Sink>
-GetResult SharedQueue::take(Sink sink, std::vector<Lease>* leases, std::size_t most, Clock::time_point deadline) {
+GetResult SharedQueue::take(Sink sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
+  TROUPE_CHECK(most > 0, "ask for one item at least");
   Waiter waiter(*memory_, control().items, &LogReader::may_have_items, deadline);
   for (;;) {
     Held held(control().get.lock, me_, lock_deadline(deadline));
@@ -204,7 +207,7 @@ GetResult SharedQueue::take(Sink sink, std::vector<Lease>* leases, std::size_t m
 
 // Under the get lock, which it releases when it has taken something.
 template <class Sink>
-bool SharedQueue::take_some(Held& held, Sink& sink, std::vector<Lease>* leases, std::size_t most) {
+bool SharedQueue::take_some(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most) {
   if (leases_.may_be_returned()) [[unlikely]] {
     if (const auto lease = leases_.take_returned()) {
       held.release();
@@ -232,25 +235,23 @@ bool SharedQueue::take_some(Held& held, Sink& sink, std::vector<Lease>* leases, 
 
 // Copies items out, and into leases, up to `most` or to a large one; `record` is the last one looked at.
 template <class Sink>
-std::size_t SharedQueue::copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, std::vector<Lease>* leases,
+std::size_t SharedQueue::copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, LeaseRoom* leases,
                                     std::size_t most) {
   std::size_t count = 0;
-  const std::size_t leases_before = leases ? leases->size() : 0;
   try {
     for (; count < most && reader_.peek(cursor, record) && record.large.block == 0; ++count) {
       if (leases) {
-        leases->reserve(leases->size() + 1);
         const auto lease = leases_.hold(record.start, record.bytes);
         if (!lease && count > 0) break;
         if (!lease) throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
-        leases->push_back(*lease);
+        leases->leases[leases->count++] = *lease;
       }
       const std::span<std::byte> room = sink(record.bytes.size());
       if (!room.empty()) std::memcpy(room.data(), record.bytes.data(), room.size());
       LogReader::pass(cursor, record);
     }
   } catch (...) {
-    for (; leases && leases->size() > leases_before; leases->pop_back()) leases_.cancel(leases->back());
+    while (leases && leases->count > 0) leases_.cancel(leases->leases[--leases->count]);
     throw;
   }
   return count;
@@ -265,7 +266,7 @@ Lease SharedQueue::hold(const LogReader::Record& record, bool leased) {
 
 // An item that is ours already: copied out without any lock.
 template <class Sink>
-void SharedQueue::hand_over(const Lease& lease, Sink& sink, std::vector<Lease>* leases) {
+void SharedQueue::hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases) {
   try {
     const auto item = leases_.item(lease);
     if (item.large) {
@@ -275,7 +276,7 @@ void SharedQueue::hand_over(const Lease& lease, Sink& sink, std::vector<Lease>* 
       const std::span<std::byte> room = sink(item.bytes.size());
       if (!room.empty()) std::memcpy(room.data(), item.bytes.data(), room.size());
     }
-    if (leases) leases->push_back(lease);
+    if (leases) leases->leases[leases->count++] = lease;
   } catch (...) {
     give_back(lease);
     throw;
@@ -295,7 +296,7 @@ bool SharedQueue::is_drained() {
 void SharedQueue::after_taking() {
   signal(control().room.room);
   Wait& idle = control().room.idle;
-  if (idle.want.load(std::memory_order_relaxed) == 0) [[likely]] return;
+  if (idle.want.load(std::memory_order_seq_cst) == 0) [[likely]] return;
   if (!is_idle() || idle.want.exchange(0, std::memory_order_seq_cst) == 0) return;
   wake_all(idle);
   wake_all(control().items);
@@ -303,6 +304,7 @@ void SharedQueue::after_taking() {
 
 void SharedQueue::after_returning() {
   signal(control().items);
+  signal_all(control().room.blocks);  // a dead letter may have given way to a newer one
   after_taking();
 }
 
@@ -319,22 +321,29 @@ GetResult SharedQueue::get_many(Items& items, std::size_t most, Clock::time_poin
 
 GetResult SharedQueue::lease(Bytes& item, Lease& lease, Clock::time_point deadline) {
   const auto sink = [&](std::size_t size) { return item.resize(size), std::span(item); };
-  std::vector<Lease> leases;
-  const GetResult result = guarded([&] { return take(sink, &leases, 1, deadline); });
-  if (result == GetResult::item) lease = leases.front();
-  return result;
+  LeaseRoom room{&lease};
+  return guarded([&] { return take(sink, &room, 1, deadline); });
 }
 
 GetResult SharedQueue::lease_many(Items& items, std::vector<Lease>& leases, std::size_t most, Clock::time_point deadline) {
   items.clear();
-  leases.clear();
+  leases.resize(std::min<std::size_t>(most, memory_->constants.leases_max));
+  LeaseRoom room{leases.data()};
   const auto sink = [&](std::size_t size) { return items.add(size); };
-  return guarded([&] { return take(sink, &leases, most, deadline); });
+  try {
+    const GetResult result = guarded([&] { return take(sink, &room, leases.size(), deadline); });
+    leases.resize(room.count);
+    return result;
+  } catch (...) {
+    leases.clear();
+    throw;
+  }
 }
 
 bool SharedQueue::acknowledge(const Lease& lease) {
   TROUPE_CHECK(lease.entry < memory_->constants.leases_max, "only leases of this queue can be acknowledged");
   const bool was_ours = leases_.acknowledge(lease);
+  signal_all(control().room.blocks);
   after_taking();
   return was_ours;
 }
@@ -351,9 +360,8 @@ bool SharedQueue::take_dead_letter(Bytes& item, Lease& lease) {
     const auto dead = leases_.take_dead();
     if (!dead) return false;
     auto sink = [&](std::size_t size) { return item.resize(size), std::span(item); };
-    std::vector<Lease> leases;
-    hand_over(*dead, sink, &leases);
-    lease = *dead;
+    LeaseRoom room{&lease};
+    hand_over(*dead, sink, &room);
     return true;
   });
 }
@@ -367,8 +375,7 @@ void SharedQueue::close() {
       control().put.closed.store(1, std::memory_order_seq_cst);
     }
     wake_all(control().items);
-    wake_all(control().room.room);
-    wake_all(control().room.idle);
+    for (Wait* area : {&control().room.room, &control().room.idle, &control().room.blocks}) wake_all(*area);
   });
 }
 

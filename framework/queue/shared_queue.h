@@ -125,6 +125,11 @@ class SharedQueue {
 
  private:
   using Spans = std::span<const std::span<const std::byte>>;
+  // Where leases go that are being taken; there is room for as many as are asked for.
+  struct LeaseRoom {
+    Lease* leases;
+    std::size_t count = 0;
+  };
 
   template <class Append>
   PutResult insert(Append append, BlockId block, Clock::time_point deadline);
@@ -135,13 +140,13 @@ class SharedQueue {
   PutResult refuse();
 
   template <class Sink>
-  GetResult take(Sink sink, std::vector<Lease>* leases, std::size_t most, Clock::time_point deadline);
+  GetResult take(Sink sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline);
   template <class Sink>
-  bool take_some(Held& held, Sink& sink, std::vector<Lease>* leases, std::size_t most);
+  bool take_some(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
-  std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, std::vector<Lease>* leases, std::size_t most);
+  std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
-  void hand_over(const Lease& lease, Sink& sink, std::vector<Lease>* leases);
+  void hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases);
   Lease hold(const LogReader::Record& record, bool leased);
   bool is_drained();
 

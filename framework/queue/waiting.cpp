@@ -24,6 +24,10 @@ void signal_slowly(Wait& area) {
   os::futex_wake(area.epoch, 1);
 }
 
+void signal_all_slowly(Wait& area) {
+  if (area.want.exchange(0, std::memory_order_seq_cst) != 0) wake_all(area);
+}
+
 bool Waiter::again(const Word& watched) {
   if (deadline_ == kNow) return false;
   if (!armed_) {

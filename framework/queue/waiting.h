@@ -23,10 +23,16 @@ inline void wake_all(Wait& area) {
 }
 
 void signal_slowly(Wait& area);
+void signal_all_slowly(Wait& area);
 
 // After a change that one waiter may wait for, and a full fence after that.
 inline void signal(Wait& area) {
-  if (area.want.load(std::memory_order_relaxed) != 0) [[unlikely]] signal_slowly(area);
+  if (area.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] signal_slowly(area);
+}
+
+// The same where those who wait do not all wait for the same.
+inline void signal_all(Wait& area) {
+  if (area.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] signal_all_slowly(area);
 }
 
 // One operation that may have to wait:
