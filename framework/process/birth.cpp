@@ -15,12 +15,22 @@
 
 #include "os/check_call.h"
 #include "os/signals.h"
+#include "process/mark.h"
 
 namespace troupe::process {
 
 namespace {
 
 bool is_child = false;
+
+// At the end of a process, by return or by exit(): its daemons are stopped, then its children waited for. Not in a fork of it.
+void end_children() {
+  Client* client = Client::here();
+  try {
+    if (client && client->is_here()) client->end_children();
+  } catch (const std::exception&) {  // root ends them
+  }
+}
 
 std::span<const std::byte> map_arguments(const os::Descriptor& memfd) {
   struct stat status;
@@ -71,6 +81,7 @@ void die_with_parent(pid_t parent, int signal) {
 void prepare_exits() {
   ::on_exit(
       [](int code, void*) {
+        end_children();
         if (!is_child) return;
         flush_streams();
         ::_exit(code);
@@ -80,6 +91,7 @@ void prepare_exits() {
 
 void live(const Origin& origin, pid_t root, Birth birth) {
   die_with_parent(root, SIGKILL);
+  mark_process(root, birth.serial);
   is_child = true;
   const ChildSpec& spec = *birth.spec;
   std::vector<int> keep{birth.socket.get()};
@@ -89,19 +101,21 @@ void live(const Origin& origin, pid_t root, Birth birth) {
   if (!spec.name.empty()) ::prctl(PR_SET_NAME, spec.name.c_str());
   for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
 
-  auto& client = *new Client(std::move(birth.socket), origin.modules, birth.id, birth.serial, spec.name);
+  auto& client = *new Client(std::move(birth.socket), origin.modules,
+                             {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent)});
   Client::set_here(&client);
   origin.restore_limits_and_mask();  // last: from here on a signal may end us in the middle of user code only
-  const int code = run(spec, birth.arguments, client);
-  client.join_all();
-  std::exit(code);
+  std::exit(run(spec, birth.arguments, client));
 }
 
 std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth birth) {
   die_with_parent(root, SIGKILL);
+  mark_process(root, birth.serial);
+  prepare_exits();
   origin.close_later_descriptors({birth.socket.get()});
   ::sigaction(SIGINT, &origin.interrupt, nullptr);
-  auto client = std::make_unique<Client>(std::move(birth.socket), origin.modules, birth.id, birth.serial, "MainProcess");
+  auto client = std::make_unique<Client>(std::move(birth.socket), origin.modules,
+                                         Client::Self{birth.id, birth.serial, "MainProcess", false, std::nullopt});
   Client::set_here(client.get());
   origin.restore_limits_and_mask();
   return client;

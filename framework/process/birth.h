@@ -19,6 +19,7 @@ struct Birth {
   ProcessId id = kNoProcess;
   Serial serial = 0;
   const ChildSpec* spec = nullptr;
+  std::optional<Relative> parent;  // who started it, if that was not root
   os::Descriptor socket;          // to root
   os::Descriptor arguments;       // a memfd instead of spec->arguments, when they are large
 };
@@ -35,7 +36,8 @@ std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth bir
 // Writes out what stdio and iostreams hold, so that no copy of this process does it again.
 void flush_streams();
 
-// To be called once in root: a child that calls exit() flushes and ends; root's own destructors are not run in it.
+// To be called once in root, and in main: who calls exit() waits for its children first. A child of root then flushes and ends:
+// root's own destructors are not run in it.
 void prepare_exits();
 
 }  // namespace troupe::process

@@ -56,8 +56,8 @@ struct Client::News {
   std::vector<os::Descriptor> ends{};
 };
 
-Client::Client(os::Descriptor socket, const Modules& modules, ProcessId self, Serial serial, std::string name)
-    : socket_(std::move(socket)), modules_(modules), self_(self), serial_(serial), name_(std::move(name)), process_(::getpid()) {}
+Client::Client(os::Descriptor socket, const Modules& modules, Self self)
+    : socket_(std::move(socket)), modules_(modules), self_(std::move(self)), process_(::getpid()) {}
 
 Client::~Client() {
   if (client_here == this) client_here = nullptr;
@@ -67,9 +67,11 @@ Client* Client::here() { return client_here; }
 
 void Client::set_here(Client* client) { client_here = client; }
 
+bool Client::is_here() const { return ::getpid() == process_; }
+
 void Client::check_process() const {
-  if (::getpid() != process_) {
-    throw std::logic_error("this process was forked by `" + name_ + "`, not started by troupe: it is not part of the tree");
+  if (!is_here()) {
+    throw std::logic_error("this process was forked by `" + name() + "`, not started by troupe: it is not part of the tree");
   }
 }
 
@@ -91,8 +93,10 @@ ProcessId Client::start(const ChildSpec& spec) {
   ProcessId id;
   {
     const Lock lock(mutex_);
-    id = make_id(serial_, ++started_);
-    records_[id];
+    id = make_id(self_.serial, ++started_);
+    Record& record = records_[id];
+    record.name = spec.name;
+    record.daemon = spec.daemon;
   }
   start.setId(id);
   try {
@@ -112,17 +116,23 @@ Client::Record& Client::record(ProcessId child) {
 
 std::optional<Death> Client::join(ProcessId child, Duration timeout) {
   check_process();
-  const auto deadline = deadline_after(timeout);
+  auto deadline = deadline_after(timeout);
   Lock lock(mutex_);
-  // A forget() by another thread meanwhile ends the wait as well.
-  record(child);
+  // A forget() by another thread meanwhile ends the wait as well. Who saw that it has ended is told how, though root is still at it.
+  if (const auto& seen = record(child).sentinel; seen && os::wait_for(seen.get(), POLLIN, Clock::now())) {
+    deadline = Clock::time_point::max();
+  }
   const auto ended = [&] { return !records_.contains(child) || records_[child].death; };
   if (!wait(lock, deadline, ended)) return std::nullopt;
   return record(child).death;
 }
 
-void Client::join_all() {
+void Client::end_children() {
   check_process();
+  for (const Living& child : living()) {
+    if (child.daemon) stop(child.id);
+    release(child.id);
+  }
   Lock lock(mutex_);
   wait(lock, Clock::time_point::max(), [&] {
     return std::ranges::all_of(records_, [](const auto& entry) { return entry.second.death.has_value(); });
@@ -140,9 +150,22 @@ void Client::forget(ProcessId child) {
 void Client::release(ProcessId child) {
   const Lock lock(mutex_);
   const auto found = records_.find(child);
-  if (found == records_.end()) return;
-  if (found->second.death) records_.erase(found);
-  else found->second.released = true;
+  if (found != records_.end() && --found->second.users == 0 && found->second.death) records_.erase(found);
+}
+
+std::vector<Client::Living> Client::living() {
+  check_process();
+  const Lock lock(mutex_);
+  while (read_one()) {
+  }
+  std::vector<Living> living;
+  for (auto& [id, record] : records_) {
+    if (record.death) continue;
+    ++record.users;
+    living.push_back({id, record.name, record.daemon});
+  }
+  std::ranges::sort(living, {}, &Living::id);  // as they were started
+  return living;
 }
 
 pid_t Client::pid(ProcessId child) {
@@ -157,6 +180,25 @@ pid_t Client::pid(ProcessId child) {
   Lock lock(mutex_);
   wait(lock, Clock::time_point::max(), [&] { return !records_.contains(child) || records_[child].pid; });
   return record(child).pid.value();
+}
+
+int Client::sentinel(ProcessId child) {
+  check_process();
+  {
+    const Lock lock(mutex_);
+    if (const auto& known = record(child).sentinel) return known.get();
+  }
+  Outgoing<control::Request> request;
+  request->setSentinel(child);
+  send(request.bytes());
+  Lock lock(mutex_);
+  wait(lock, Clock::time_point::max(), [&] { return !records_.contains(child) || records_[child].watched; });
+  Record& found = record(child);
+  found.watched = false;  // if that was all in vain, one may ask again
+  // No process is left to wait for: what stands for it is readable at once.
+  if (!found.sentinel && found.death) found.sentinel = os::Descriptor(os::check_call(::eventfd(1, EFD_CLOEXEC), "eventfd"));
+  if (!found.sentinel) throw SystemError(EMFILE, "root could not hand over a pidfd");
+  return found.sentinel.get();
 }
 
 void Client::signal(ProcessId child, int signal) {
@@ -297,7 +339,7 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         const auto ended = notice.getEnded();
         const auto found = records_.find(ended.getId());
         if (found == records_.end()) return;  // forgotten
-        if (found->second.released) {
+        if (found->second.users == 0) {
           records_.erase(found);
           return;
         }
@@ -307,7 +349,15 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
       }
       case control::Notice::DESCRIBED: {
         const auto found = records_.find(notice.getDescribed().getId());
-        if (found != records_.end() && !found->second.pid) found->second.pid = notice.getDescribed().getPid();
+        if (found == records_.end()) return;
+        if (!found->second.pid) found->second.pid = notice.getDescribed().getPid();
+        return;
+      }
+      case control::Notice::WATCHED: {
+        const auto found = records_.find(notice.getWatched().getId());
+        if (found == records_.end()) return;
+        found->second.watched = true;
+        if (!found->second.sentinel && !descriptors.empty()) found->second.sentinel = std::move(descriptors.front());
         return;
       }
       case control::Notice::DOWN:

@@ -51,8 +51,16 @@ class ClientEvents {
 // Threads: any, any time, also several at once; whoever waits reads for all. pump() and descriptor() belong to one thread, the node's.
 class Client {
  public:
-  // `socket`: our end; `self` and `serial`: what root calls us and what numbers we may give; `name`: ours.
-  Client(os::Descriptor socket, const Modules& modules, ProcessId self, Serial serial, std::string name);
+  // What root says of us: how it calls us, which numbers we may give, and so on.
+  struct Self {
+    ProcessId id = kNoProcess;
+    Serial serial = 0;
+    std::string name;
+    bool daemon = false;
+    std::optional<Relative> parent;
+  };
+  // `socket`: our end.
+  Client(os::Descriptor socket, const Modules& modules, Self self);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -61,8 +69,13 @@ class Client {
   [[nodiscard]] static Client* here();
   static void set_here(Client* client);
 
-  [[nodiscard]] ProcessId self() const { return self_; }
-  [[nodiscard]] const std::string& name() const { return name_; }
+  // False in a fork that the user made of this process.
+  [[nodiscard]] bool is_here() const;
+  [[nodiscard]] ProcessId self() const { return self_.id; }
+  [[nodiscard]] const std::string& name() const { return self_.name; }
+  [[nodiscard]] bool daemon() const { return self_.daemon; }
+  // Who started this process; none of main, and of what root itself starts.
+  [[nodiscard]] const std::optional<Relative>& parent() const { return self_.parent; }
 
   // Throws std::invalid_argument for an entry that other processes do not have.
   void check_entry(Entry entry) const { (void)modules_.place_of(entry); }
@@ -72,16 +85,26 @@ class Client {
   // Waits until the process has ended: its Death, or nothing when `timeout` has passed. Throws std::invalid_argument if this
   // process did not start it, or has forgotten it.
   std::optional<Death> join(ProcessId child, Duration timeout = kForever);
-  // Waits for all that were started and are not forgotten.
-  void join_all();
+  // Stops the daemons among them, then waits for all that were started and are not forgotten.
+  void end_children();
   // As join() with no time-out, and not waiting.
   std::optional<Death> death(ProcessId child);
   // Drops the record of a process; one that still runs goes on, and nobody waits for it.
   void forget(ProcessId child);
-  // The same, once it has ended: join_all() still waits for it.
+  // The same, once it has ended and as many have released it as retained it: end_children() still waits for it.
   void release(ProcessId child);
   // Its pid; 0 if it could not be started. Asks root, and waits for the answer.
   pid_t pid(ProcessId child);
+  // A pidfd, readable when it has ended; the record's own, closed when that goes. Throws SystemError where there is none to spare.
+  int sentinel(ProcessId child);
+
+  // A child that has not ended, as far as is known; retained for whoever asked.
+  struct Living {
+    ProcessId id;
+    std::string name;
+    bool daemon;
+  };
+  std::vector<Living> living();
 
   void signal(ProcessId child, int signal);
   // In order, then by SIGKILL when its stop time-out has passed.
@@ -108,8 +131,12 @@ class Client {
  private:
   struct Record {
     std::optional<Death> death;
+    std::string name;
+    bool daemon = false;
+    int users = 1;
     std::optional<pid_t> pid;  // once root told it
-    bool released = false;
+    os::Descriptor sentinel;   // once it was asked for
+    bool watched = false;      // root has answered that
   };
   struct News;  // for pump()
   using Lock = std::unique_lock<std::mutex>;
@@ -127,9 +154,7 @@ class Client {
 
   const os::Descriptor socket_;
   const Modules& modules_;
-  const ProcessId self_;
-  const Serial serial_;
-  const std::string name_;
+  const Self self_;
   const pid_t process_;
 
   std::mutex mutex_;  // guards all below

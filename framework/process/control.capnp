@@ -18,6 +18,7 @@ struct Start {
   environment  @4 :List(Variable);
   stopTimeout  @5 :Int64;     # nanoseconds
   startTimeout @6 :Int64;
+  daemon       @7 :Bool;
 }
 
 struct Variable {
@@ -60,6 +61,7 @@ struct Request {              # a process to root
       options @11 :LinkOptions;
     }
     lastWords @12 :Text;      # one line: why this process will not end well
+    sentinel  @13 :UInt64;    # answered by `watched`
   }
 }
 
@@ -90,6 +92,9 @@ struct Notice {               # root to a process
     notFound :group {
       question @12 :UInt64;
       why      @13 :Death;
+    }
+    watched  :group {         # the packet's descriptor is its pidfd; none if there was none to spare, or it is gone
+      id       @14 :UInt64;
     }
   }
 }

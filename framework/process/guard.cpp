@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,12 +22,23 @@ namespace troupe::process {
 
 namespace {
 
+// Takes what has ended from the kernel's table: root, and orphans that become ours where we are the first process of a container.
+// How root ended, if it has.
+std::optional<os::Exit> reap_all(pid_t root) {
+  siginfo_t info{};
+  while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0) {
+    if (info.si_pid == root) return os::Exit{info.si_code != CLD_EXITED, info.si_status};
+    info.si_pid = 0;
+  }
+  return std::nullopt;
+}
+
 // Waits for root and hands on the signals that are meant for the user's program; the terminal's reach it without us.
 Ending wait_for_root(pid_t root) {
   auto signals = forwarded_signals();
   sigaddset(&signals, SIGCHLD);
   while (true) {
-    if (const auto exit = os::reap(root)) return exit->signalled ? Ending{1, exit->code} : Ending{exit->code, 0};
+    if (const auto exit = reap_all(root)) return exit->signalled ? Ending{1, exit->code} : Ending{exit->code, 0};
     siginfo_t info;
     const int signal = ::sigwaitinfo(&signals, &info);
     if (signal <= 0 || signal == SIGCHLD) continue;

@@ -35,6 +35,17 @@ Names::Answers Names::withdraw(const std::string& name, const Death& why) {
   return answer_all(entry);
 }
 
+Names::Answers Names::withdraw_all(const Death& why) {
+  Answers answers;
+  for (auto& [name, entry] : names_) {
+    if (!entry.declared) continue;
+    entry.declared = false;
+    if (!entry.place) entry.death = why;
+    for (auto& answer : answer_all(entry)) answers.push_back(std::move(answer));
+  }
+  return answers;
+}
+
 Names::Answers Names::register_name(const std::string& name, const Address& place) {
   if (names_.size() >= kNamesMax && !names_.contains(name)) return {};
   Entry& entry = names_[name];

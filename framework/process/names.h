@@ -40,6 +40,8 @@ class Names {
 
   void declare(const std::string& name, const transport::LinkOptions& options);
   Answers withdraw(const std::string& name, const Death& why);
+  // No name is waited for any more; those that are there stay as long as their processes.
+  Answers withdraw_all(const Death& why);
   // The last to register has the name.
   Answers register_name(const std::string& name, const Address& place);
   Answers look_up(const std::string& name, const Asker& asker);

@@ -28,6 +28,7 @@ void write(control::Start::Builder to, const ChildSpec& from) {
   to.setName(from.name);
   to.setStopTimeout(from.stop_timeout.count());
   to.setStartTimeout(from.start_timeout.count());
+  to.setDaemon(from.daemon);
   if (from.environment.empty()) return;
   auto variables = to.initEnvironment(static_cast<unsigned>(from.environment.size()));
   for (unsigned i = 0; i < variables.size(); ++i) {
@@ -41,6 +42,7 @@ ChildSpec read(control::Start::Reader from) {
   spec.name = from.getName().cStr();
   spec.stop_timeout = Duration(from.getStopTimeout());
   spec.start_timeout = Duration(from.getStartTimeout());
+  spec.daemon = from.getDaemon();
   for (const auto variable : from.getEnvironment()) {
     spec.environment.emplace_back(variable.getName().cStr(), variable.getValue().cStr());
   }

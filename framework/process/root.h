@@ -18,6 +18,12 @@
 
 namespace troupe::process {
 
+// Of a process, what its children know.
+struct Relative {
+  std::string name;
+  pid_t pid = 0;
+};
+
 // What to start.
 struct ChildSpec {
   Entry entry = nullptr;
@@ -26,6 +32,7 @@ struct ChildSpec {
   std::vector<std::pair<std::string, std::string>> environment;    // added to root's own
   Duration stop_timeout = std::chrono::seconds(5);                 // between SIGTERM and SIGKILL
   Duration start_timeout = kForever;                               // to say ready(); then SIGKILL and Death::not_ready
+  bool daemon = false;                                             // stopped, not waited for, when its starter ends
 };
 
 // What the starter of a child hears, from root's loop: never from within a call to Root.
@@ -74,6 +81,9 @@ class Root {
   virtual void choose_links(std::function<transport::LinkOptions(const std::string& one, const std::string& other)> choose) = 0;
   // It will not come (again), and why: answers all who wait and all who ask from now on.
   virtual void withdraw(const std::string& name, const Death& why) = 0;
+  // No declared name will come again, because all is ending: as withdraw(), but actors that are there are found until they end.
+  // end() does it by itself.
+  virtual void withdraw_all(const Death& why) = 0;
 
   // Called with SIGINT, SIGTERM, SIGHUP or SIGQUIT for each time one was sent to the tree, however many of its processes got a copy.
   virtual void on_signal(std::function<void(int signal)> action) = 0;

@@ -21,12 +21,13 @@ bool RootLoop::fork_main(std::unique_ptr<Client>& client) {
   auto process = std::make_unique<Process>();
   process->id = main_ = kMain;
   process->serial = roster_.new_serial();
+  process->name = "MainProcess";
   process->stop_timeout = ChildSpec{}.stop_timeout;
   started_ = 1;
   const pid_t root = ::getpid();
   process->pid = os::check_call(::fork(), "fork");
   if (process->pid == 0) {
-    client = live_as_main(origin_, root, {kMain, process->serial, nullptr, std::move(theirs), {}});
+    client = live_as_main(origin_, root, {.id = kMain, .serial = process->serial, .socket = std::move(theirs)});
     return true;
   }
   process->socket = std::move(ours);
@@ -46,6 +47,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
   auto process = std::make_unique<Process>();
   process->id = id;
   process->serial = roster_.new_serial();
+  process->name = spec.name;
   process->events = events;
   process->stop_timeout = spec.stop_timeout;
   try {
@@ -71,7 +73,11 @@ void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor argu
   auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
   const pid_t root = ::getpid();
   process.pid = os::check_call(::fork(), "fork");
-  if (process.pid == 0) live(origin_, root, {process.id, process.serial, &spec, std::move(theirs), std::move(arguments)});
+  if (process.pid == 0) {
+    Birth birth{process.id, process.serial, &spec, std::nullopt, std::move(theirs), std::move(arguments)};
+    if (const Process* starter = roster_.by_serial(starter_of(process.id))) birth.parent = {starter->name, starter->pid};
+    live(origin_, root, std::move(birth));
+  }
   theirs.reset();  // makes room for the pidfd, so that this cannot fail for want of descriptors
   process.pidfd = os::open_pidfd(process.pid);
   process.socket = std::move(ours);

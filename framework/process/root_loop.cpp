@@ -10,6 +10,7 @@
 #include "os/pidfd.h"
 #include "process/birth.h"
 #include "process/guard.h"
+#include "process/mark.h"
 #include "process/packet.h"
 
 namespace troupe::process {
@@ -102,7 +103,7 @@ void RootLoop::bury(Process& process) {
   const auto exit = os::reap(process.pid);
   if (!exit) return postpone(process);
   const Death death = death_of(process, *exit);
-  end_strays_ = true;
+  strays_end_ = true;
   if (roster_.size() <= kFewChildren || !death.normal()) tend_strays();
   else tend_strays_at(next_look_);
 
@@ -132,7 +133,7 @@ void RootLoop::postpone(Process& process) {
 
 // SIGCHLD. Our processes' own deaths come by pidfd, and strays are looked for then: this is for strays that end by themselves, and
 // looked into now and then only, not once more for every death.
-void RootLoop::child_signalled() { tend_strays_at(end_strays_ ? Clock::now() : Clock::now() + kStrayDelay); }
+void RootLoop::child_signalled() { tend_strays_at(strays_end_ ? Clock::now() : Clock::now() + kStrayDelay); }
 
 void RootLoop::tend_strays_at(Clock::time_point moment) {
   if (look_timer_ != 0 && look_at_ <= moment) return;
@@ -150,16 +151,22 @@ void RootLoop::hear_child_signals() {
   epoll_.change(child_signals_.descriptor(), EPOLLIN | EPOLLONESHOT, key(Source::child_signals));
 }
 
-// Whoever is our child but was not started by us was left behind by one that was, or by one of its children. It is reaped; and
-// once a process has ended, what may have been its own is ended too.
+bool RootLoop::has_forefather(pid_t stray) const {
+  const auto serial = mark_of(stray, ::getpid());
+  const Process* forefather = serial ? roster_.by_serial(*serial) : nullptr;
+  return forefather && !forefather->dead;
+}
+
+// Whoever is our child but was not started by us was left behind by one that was, or by one of its children. It is reaped when it
+// ends, and ended when its forefather has.
 void RootLoop::tend_strays() {
   const auto begin = Clock::now();
-  const bool end_them = std::exchange(end_strays_, false);
+  strays_end_ = false;
   for (pid_t pid : children_.read()) {
     if (roster_.has_pid(pid) || os::reap(pid)) continue;
-    if (end_them && ::kill(pid, SIGKILL) == 0) end_strays_ = true;
+    if (!has_forefather(pid) && ::kill(pid, SIGKILL) == 0) strays_end_ = true;
   }
-  if (end_strays_) hear_child_signals();  // when they end we look again: they may leave some of their own
+  if (strays_end_) hear_child_signals();  // when they end we look again: they may leave some of their own
   const auto end = Clock::now();
   next_look_ = end + std::max<Duration>(kStrayDelay, 20 * (end - begin));
 }
@@ -200,12 +207,14 @@ void RootLoop::end(int exit_code, int signal) {
   if (state_ != State::running) return;
   state_ = State::ending;
   ending_ = {exit_code, signal};
+  withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
   roster_.for_each([this](Process& process) { stop(process); });
 }
 
 void RootLoop::end_now(int exit_code, int signal) {
   if (state_ == State::running) ending_ = {exit_code, signal};
   if (state_ < State::ending_now) state_ = State::ending_now;
+  withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
   roster_.for_each([this](Process& process) { kill(process); });
 }
 

@@ -47,6 +47,7 @@ class RootLoop final : public Root {
   void declare(const std::string& name, const transport::LinkOptions& options) override;
   void choose_links(std::function<transport::LinkOptions(const std::string& one, const std::string& other)> choose) override;
   void withdraw(const std::string& name, const Death& why) override;
+  void withdraw_all(const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
   void end(int exit_code, int signal) override;
   void end_now(int exit_code, int signal) override;
@@ -75,6 +76,7 @@ class RootLoop final : public Root {
   void tend_strays();
   void tend_strays_at(Clock::time_point moment);
   void hear_child_signals();
+  [[nodiscard]] bool has_forefather(pid_t stray) const;
   void leave_if_done();
   // Starting and ending (root_children.cpp)
   void launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events);
@@ -91,6 +93,7 @@ class RootLoop final : public Root {
   void start(Process& client, control::Start::Reader start, std::vector<os::Descriptor> descriptors);
   Process* child_of(Process& client, ProcessId child);
   void describe(Process& client, ProcessId child);
+  void watch_for(Process& client, ProcessId child);
   void connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends);
   void answer(const Names::Answers& answers);
   void tell_down(Process& client, ProcessId process, const Death& death);
@@ -115,7 +118,7 @@ class RootLoop final : public Root {
   ProcessId main_ = kNoProcess;
   State state_ = State::running;
   Ending ending_;
-  bool end_strays_ = false;  // a process of ours has ended, so strays may be its own
+  bool strays_end_ = false;  // what was killed has to be looked for soon: it may leave some of its own
   Clock::time_point next_look_{};
   Clock::time_point look_at_{};
   Timers::Id look_timer_ = 0;

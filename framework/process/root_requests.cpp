@@ -38,6 +38,7 @@ void RootLoop::handle(Process& client, std::span<const std::byte> packet, std::v
         }
         return;
       case Request::DESCRIBE: return describe(client, request.getDescribe());
+      case Request::SENTINEL: return watch_for(client, request.getSentinel());
       case Request::READY:
         timers_.cancel(std::exchange(client.start_timer, 0));
         if (client.events) client.events->ready(client.id);
@@ -86,6 +87,18 @@ void RootLoop::describe(Process& client, ProcessId child) {
   tell(client, notice.bytes());
 }
 
+void RootLoop::watch_for(Process& client, ProcessId child) {
+  const Process* process = child_of(client, child);
+  Outgoing<control::Notice> notice;
+  notice->initWatched().setId(child);
+  std::vector<os::Descriptor> pidfd;
+  try {
+    if (process) pidfd.push_back(process->pidfd.duplicate());
+  } catch (const SystemError&) {  // none to spare: the client says so
+  }
+  tell(client, notice.bytes(), std::move(pidfd));
+}
+
 void RootLoop::connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
   Process* peer = roster_.by_id(to);
   if (!peer) return tell_down(client, to, roster_.death_of(to));
@@ -108,6 +121,8 @@ void RootLoop::choose_links(std::function<transport::LinkOptions(const std::stri
 }
 
 void RootLoop::withdraw(const std::string& name, const Death& why) { answer(names_.withdraw(name, why)); }
+
+void RootLoop::withdraw_all(const Death& why) { answer(names_.withdraw_all(why)); }
 
 void RootLoop::answer(const Names::Answers& answers) {
   for (const auto& answer : answers) {

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <iostream>
 #include <stdexcept>
+#include <utility>
 
+#include "os/cpus.h"
 #include "process/client.h"
 
 namespace troupe {
@@ -33,6 +35,9 @@ void flush_standard_streams() {
   std::cout.flush();
   std::fflush(stdout);
 }
+
+// The next Process made by this thread is the one that this process is.
+thread_local bool inside_next = false;
 
 struct Stack {
   std::uintptr_t begin;
@@ -68,17 +73,29 @@ void check_captures(std::span<const std::byte> captures) {
   }
 }
 
+void enter_subclass() { inside_next = true; }
+
 }  // namespace detail
 
 struct Process::State {
   detail::Call call;
   ProcessOptions options;
   process::ProcessId id = process::kNoProcess;  // once started
+  const std::type_info* type = nullptr;         // of the subclass that it was made as
+  bool inside = false;                          // the process that this is
 };
 
-void Process::prepare(detail::Call call, ProcessOptions options) {
+void Process::prepare(detail::Call call, ProcessOptions options, const std::type_info* type) {
   if (options.name.empty()) options.name = default_name();
-  state_ = std::make_unique<State>(State{std::move(call), std::move(options)});
+  if (!options.daemon) options.daemon = client().daemon();
+  state_ = std::make_unique<State>(State{.call = std::move(call), .options = std::move(options), .type = type});
+}
+
+bool Process::made_inside() {
+  if (!std::exchange(inside_next, false)) return false;
+  const ProcessOptions options{.name = client().name(), .daemon = client().daemon()};
+  state_ = std::make_unique<State>(State{.options = options, .id = client().self(), .inside = true});
+  return true;
 }
 
 Process::Process() = default;
@@ -91,22 +108,38 @@ Process& Process::operator=(Process&& other) noexcept {
 }
 
 Process::~Process() {
-  if (!state_ || state_->id == process::kNoProcess || !process::Client::here()) return;
+  if (!state_ || state_->inside || state_->id == process::kNoProcess || !process::Client::here()) return;
   process::Client::here()->release(state_->id);
 }
 
+Process::State& Process::state() const {
+  if (!state_) throw std::logic_error("this Process is closed, or was moved from");
+  return *state_;
+}
+
+void Process::run() {
+  if (state().id != process::kNoProcess) throw std::logic_error("run() of a process that was started");
+  state_->call.run(state_->call.bytes);
+}
+
 void Process::start() {
-  if (state_->id != process::kNoProcess) throw std::logic_error("cannot start a process twice");
+  if (state().id != process::kNoProcess) throw std::logic_error("cannot start a process twice");
+  if (client().daemon()) throw std::logic_error("a daemon may not have children");
+  if (const auto& mine = typeid(*this); state_->type && mine != typeid(Process) && mine != *state_->type) {
+    throw std::logic_error("a class derived from Process must itself pass `this` and its arguments to it");
+  }
   flush_standard_streams();
   state_->id = client().start({.entry = state_->call.run,
                                .arguments = std::move(state_->call.bytes),
                                .name = state_->options.name,
                                .environment = state_->options.environment,
-                               .stop_timeout = state_->options.stop_timeout});
+                               .stop_timeout = state_->options.stop_timeout,
+                               .daemon = state_->options.daemon.value()});
 }
 
 Process::State& Process::started() {
-  if (state_->id == process::kNoProcess) throw std::logic_error("this process was not started");
+  if (state().id == process::kNoProcess) throw std::logic_error("this process was not started");
+  if (state_->inside) throw std::logic_error("only the starter of a process can do that with it");
   return *state_;
 }
 
@@ -114,17 +147,37 @@ void Process::join() { client().join(started().id); }
 
 bool Process::join(Duration timeout) { return client().join(started().id, timeout).has_value(); }
 
-bool Process::is_alive() { return state_->id != process::kNoProcess && !client().death(state_->id); }
+bool Process::is_alive() { return state().inside || (state_->id != process::kNoProcess && !client().death(state_->id)); }
 
 void Process::terminate() { client().stop(started().id); }
 
 void Process::kill() { client().kill(started().id); }
 
-std::uint64_t Process::id() const { return state_->id; }
+void Process::close() {
+  if (is_alive()) throw std::logic_error("cannot close a process that is running: join() or terminate() it first");
+  const Process dropped = std::move(*this);
+}
 
-const std::string& Process::name() const { return state_->options.name; }
+std::uint64_t Process::id() const { return state().id; }
+
+const std::string& Process::name() const { return state().options.name; }
+
+bool Process::daemon() const { return state().options.daemon.value(); }
+
+void Process::set_name(std::string name) {
+  if (state().id != process::kNoProcess) throw std::logic_error("the name of a process is set before it is started");
+  state_->options.name = std::move(name);
+}
+
+void Process::set_daemon(bool daemon) {
+  if (state().id != process::kNoProcess) throw std::logic_error("whether a process is a daemon is set before it is started");
+  state_->options.daemon = daemon;
+}
+
+int Process::sentinel() { return client().sentinel(started().id); }
 
 std::optional<int> Process::pid() {
+  if (state().inside) return ::getpid();
   if (state_->id == process::kNoProcess) return std::nullopt;
   const int pid = client().pid(state_->id);
   return pid > 0 ? std::optional(pid) : std::nullopt;
@@ -136,9 +189,27 @@ std::optional<int> Process::exitcode() {
 }
 
 std::optional<Death> Process::death() {
-  return state_->id == process::kNoProcess ? std::nullopt : client().death(state_->id);
+  return state().inside || state_->id == process::kNoProcess ? std::nullopt : client().death(state_->id);
 }
 
-CurrentProcess current_process() { return {client().name(), ::getpid()}; }
+CurrentProcess current_process() { return {client().name(), ::getpid(), client().daemon()}; }
+
+std::optional<ParentProcess> parent_process() {
+  const auto& parent = client().parent();
+  return parent ? std::optional(ParentProcess{parent->name, parent->pid}) : std::nullopt;
+}
+
+std::vector<Process> active_children() {
+  std::vector<Process> children;
+  for (auto& child : client().living()) {
+    Process process;
+    process.state_ = std::make_unique<Process::State>(
+        Process::State{.options = {.name = std::move(child.name), .daemon = child.daemon}, .id = child.id});
+    children.push_back(std::move(process));
+  }
+  return children;
+}
+
+int cpu_count() { return os::cpu_count(); }
 
 }  // namespace troupe

@@ -31,7 +31,7 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
 Program::~Program() {
   if (std::uncaught_exceptions() > exceptions_) return;  // root ends what is left
   try {
-    state_->client->join_all();
+    state_->client->end_children();
   } catch (const std::exception&) {
     // A fork made by the user leaves main: it has no children here.
   }

@@ -146,6 +146,32 @@ TEST_CASE("a declared name is waited for, also while its process is replaced, un
         }) == 20);
 }
 
+TEST_CASE("whoever waits for a name hears when all is ending, and actors that are there are still found") {
+  CHECK(run([](Root& root, Events& events) {
+          root.declare("wanted", {});
+          const auto asker = root.start({.entry = &look_up}, events);
+          events.on_ended = [&root, asker](ProcessId child, const Death& death) {
+            if (child == asker) root.end(death.code);
+          };
+          root.call_at(troupe::Clock::now() + 5ms, [&root] { root.withdraw_all({Death::Cause::exited, 77, ""}); });
+        }) == 20);
+  CHECK(run([](Root& root, Events& events) {
+          root.declare("wanted", {});
+          root.start({.entry = [](std::span<const std::byte> none) {
+                        process::Client::here()->register_name("wanted", {0, 1, 2});
+                        return be_ready(none);
+                      }},
+                     events);
+          events.on_ready = [&](ProcessId) {
+            root.withdraw_all({Death::Cause::exited, 77, ""});
+            const auto asker = root.start({.entry = &look_up}, events);
+            events.on_ended = [&root, asker](ProcessId child, const Death& death) {
+              if (child == asker) root.end(death.code);
+            };
+          };
+        }) == 11);
+}
+
 TEST_CASE("timers come in order and can be cancelled") {
   CHECK(run([](Root& root, Events&) {
           const auto now = troupe::Clock::now();

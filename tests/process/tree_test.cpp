@@ -279,6 +279,35 @@ TEST_CASE("an orphan that ends by itself is reaped, though its forefather lives"
   client().join(id);
 }
 
+TEST_CASE("an orphan lives as long as its forefather, whoever else ends") {
+  Pipe pipe;
+  const auto id = client().start({.entry = [](std::span<const std::byte> path) {
+                                    if (::fork() == 0) {
+                                      if (::fork() == 0) {
+                                        ::setsid();
+                                        ::close_range(0, ~0u, 0);
+                                        say(text(path), std::to_string(::getpid()) + "\n");
+                                        ::execl("/bin/sleep", "sleep", "1000", nullptr);
+                                      }
+                                      ::_exit(0);
+                                    }
+                                    siginfo_t info;
+                                    ::waitid(P_ALL, 0, &info, WEXITED);
+                                    return sleep_on({});
+                                  },
+                                  .arguments = bytes(pipe.path())});
+  std::string line;
+  while (line.empty() || line.back() != '\n') line += pipe.read(1);
+  const pid_t orphan = std::stoi(line);
+  const auto pidfd = os::open_pidfd(orphan);
+  for (int i = 0; i < 20; ++i) CHECK(run(&return_size, bytes("abc")).code == 3);
+  CHECK(run(&crash).code == SIGSEGV);
+  CHECK_FALSE(os::wait_for(pidfd.get(), POLLIN, troupe::Clock::now()));
+  client().kill(id);
+  client().join(id);
+  CHECK(os::wait_for(pidfd.get(), POLLIN, troupe::Clock::now() + 10s));
+}
+
 TEST_CASE("what a process started ends with it, though it was killed") {
   Pipe pipe;
   const auto id = client().start({.entry = &start_sleeper_and_crash, .arguments = bytes(pipe.path())});

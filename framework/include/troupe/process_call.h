@@ -125,6 +125,16 @@ constexpr bool ends_with_options() {
   else return std::is_same_v<std::remove_cvref_t<std::tuple_element_t<std::tuple_size_v<Tuple> - 1, Tuple>>, Options>;
 }
 
+// In a new process, before it makes the Process that it is.
+void enter_subclass();
+
+template <class Self, class... Values>
+void run_subclass(Values... values) {
+  enter_subclass();
+  Self process(std::move(values)...);
+  process.run();
+}
+
 // The last argument may be the options.
 template <class Options, class F, class... Args>
 Call make_call(Options& options, const F& function, Args&&... args) {
@@ -136,6 +146,16 @@ Call make_call(Options& options, const F& function, Args&&... args) {
   } else {
     return make_call_of(function, given, std::index_sequence_for<Args...>());
   }
+}
+
+// What makes a Self from these arguments and runs it.
+template <class Self, class Options, class... Args>
+Call make_subclass_call(Options& options, Args&&... args) {
+  auto given = std::forward_as_tuple(std::forward<Args>(args)...);
+  constexpr std::size_t kOptions = ends_with_options<Options, decltype(given)>() ? 1 : 0;
+  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+    return make_call(options, &run_subclass<Self, Kept<std::tuple_element_t<I, std::tuple<Args...>>>...>, std::forward<Args>(args)...);
+  }(std::make_index_sequence<sizeof...(Args) - kOptions>());
 }
 
 }  // namespace troupe::detail

@@ -15,8 +15,8 @@ namespace troupe {
 // goes on in a child of root. Processes started later are copies of root as it was here: they see what was set up before this
 // line, and nothing that main changes later.
 //
-// What holds: when main returns, it first waits for the processes that it started, as Python does. When it ends otherwise, by
-// exit(), an exception or a signal, they are ended in order (SIGTERM, then SIGKILL). The command ends as main did. When guard or
+// What holds: when main returns, or calls exit(), its daemons are stopped and it waits for the other processes that it started,
+// as Python does. When it ends otherwise, by an exception or a signal, all are ended in order (SIGTERM, then SIGKILL). The command ends as main did. When guard or
 // root is killed, everything goes, with all that user code forked; nothing is left in /dev/shm or /tmp.
 //
 // Throws std::logic_error if it is not the first line: when threads run already, or there is a Program. Throws SystemError.
