@@ -125,8 +125,8 @@ void Suite::compare(const Comparison& row) {
 }
 
 void Suite::measure(const Measurement& row) {
-  run({.name = row.name, .unit = row.unit, .peer = {}, .ours = {}, .theirs = {}, .target = row.target, .error = {}}, row.ours, {},
-      row.once ? 1 : repetitions_);
+  run({.name = row.name, .unit = row.unit, .peer = {}, .ours = {}, .theirs = {}, .target = row.target, .error = {}}, row.ours,
+      {}, row.once ? 1 : repetitions_);
 }
 
 void Suite::run(Row row, const std::function<double()>& ours, const std::function<double()>& theirs, int repetitions) {
@@ -168,8 +168,9 @@ void Suite::print(const Row& row) {
     fmt::print("  {:<46} FAILED: {}\n", row.name, row.error);
   } else {
     const auto verdict = row.pass();
-    fmt::print("  {:<46} {:<26} {:<26} {:>8} {:>9} {:<4} {}\n", row.unit.empty() ? row.name : row.name + ", " + row.unit, describe(row.ours),
-               row.theirs ? describe(*row.theirs) : "", row.ratio() ? fmt::format("{:.2f} ×", *row.ratio()) : "",
+    fmt::print("  {:<46} {:<26} {:<26} {:>8} {:>9} {:<4} {}\n", row.unit.empty() ? row.name : row.name + ", " + row.unit,
+               describe(row.ours), row.theirs ? describe(*row.theirs) : "",
+               row.ratio() ? fmt::format("{:.2f} ×", *row.ratio()) : "",
                row.target ? describe(*row.target, row.theirs.has_value()) : "", verdict ? (*verdict ? "pass" : "MISS") : "",
                row.peer);
   }

@@ -18,7 +18,8 @@ long number_in(const std::string& file, const std::string& line) {
 std::vector<std::string> threads_of(pid_t pid) {
   std::vector<std::string> threads;
   std::error_code gone;
-  for (std::filesystem::directory_iterator task(fmt::format("/proc/{}/task", pid), gone), end; !gone && task != end; task.increment(gone))
+  for (std::filesystem::directory_iterator task(fmt::format("/proc/{}/task", pid), gone), end; !gone && task != end;
+       task.increment(gone))
     threads.push_back(task->path());
   return threads;
 }
@@ -39,7 +40,8 @@ std::vector<pid_t> tree_of(pid_t pid) {
 long switches_of(pid_t pid) {
   long sum = 0;
   for (const auto& thread : threads_of(pid))
-    sum += number_in(thread + "/status", "voluntary_ctxt_switches") + number_in(thread + "/status", "nonvoluntary_ctxt_switches");
+    sum +=
+        number_in(thread + "/status", "voluntary_ctxt_switches") + number_in(thread + "/status", "nonvoluntary_ctxt_switches");
   return sum;
 }
 

@@ -64,7 +64,7 @@ class Run {
     if (pid_ == 0) {
       dup2(ends[1], STDOUT_FILENO);
       dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);  // it tells of every restart
-      alarm(kRunSecondsMax);  // kept by exec
+      alarm(kRunSecondsMax);                             // kept by exec
       execl(TROUPE_COMMAND, TROUPE_COMMAND, "run", name, nullptr);
       _exit(127);
     }
