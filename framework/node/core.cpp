@@ -94,7 +94,7 @@ std::size_t Core::pass() {
   for (std::size_t i = 0; i < active_.size(); ++i) {
     if (!active_[i]->lost) frames += drain(*active_[i], kDrainMax);
   }
-  std::size_t done = frames + scheduler_.run_jobs(kJobsMax) + fire_timers();
+  std::size_t done = frames + fail_unreachable() + scheduler_.run_jobs(kJobsMax) + fire_timers();
   if (outside_.has_work() || outside_.blocked()) done += outside_.take();
   if (stopping_) stop_next();
   push_owing();
@@ -128,7 +128,7 @@ std::size_t Core::fire_timers() {
 }
 
 void Core::idle() {
-  if (spin() || !arm()) return;
+  if (!unreachable_.empty() || spin() || !arm()) return;
   asleep_.store(true, std::memory_order_seq_cst);
   if (!outside_.has_work() && !scheduler_.has_jobs()) poll(questions_.next_deadline());
   asleep_.store(false, std::memory_order_relaxed);

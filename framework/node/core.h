@@ -139,7 +139,7 @@ class Core final : public TreeEvents {
   // ── core_send.cpp
   void hold(Peer::Paused& paused, KeptFrame frame);
   void owe(Link& link, KeptFrame frame);
-  bool to_the_dead(const Peer& peer, const message::FrameHeader& header);
+  bool to_nobody(const message::FrameHeader& header, const Death& why);
   void check_bound(const message::FrameHeader& header, std::size_t owed) const;
   void mark_dirty(Link& link) {
     if (link.dirty) return;
@@ -171,13 +171,14 @@ class Core final : public TreeEvents {
     return last_peer_ && last_peer_->process == process ? *last_peer_ : find_peer(process);
   }
   Peer& find_peer(std::uint64_t process);
-  Link& link_to(Peer& peer);
+  Link* link_to(Peer& peer);
   Link& add_link(Peer& peer, std::unique_ptr<transport::Transport> transport);
   void activate(Link& link);
   void drop(Link& link);
   void poison(Link& link, const char* why);
   void closed(Link& link);
   void fail(const std::vector<std::uint64_t>& questions, const Death& death);
+  std::size_t fail_unreachable();
   void unpause(Peer& peer);
   void forget_oldest_dead(std::uint64_t newest);
 
@@ -207,6 +208,11 @@ class Core final : public TreeEvents {
     std::uint64_t process;
     std::uint64_t correlation;
   };
+  struct Unreachable {
+    std::uint64_t question;
+    Death death;
+  };
+  std::vector<Unreachable> unreachable_;  // questions that could not be put to anybody: their askers hear of it in the next pass
   std::vector<Dropped> dropped_;  // requests whose Responder was dropped while a handler ran
   std::vector<std::unique_ptr<detail::Cell>> dead_cells_;
   std::vector<std::unique_ptr<Link>> dead_links_;

@@ -25,28 +25,40 @@ Peer& Core::find_peer(std::uint64_t process) {
   return *entry;
 }
 
-// The link that we send over; made now if there is none.
-Link& Core::link_to(Peer& peer) {
-  if (peer.out) return *peer.out;
+// The link that we send over; made now if there is none. Null if that fails, most often for want of descriptors: `no_link` says why.
+Link* Core::link_to(Peer& peer) try {
+  if (peer.out) return peer.out;
   if (peer.process == self_) {
     auto [near, far] = transport::make_loopback(peer.options);
-    add_link(peer, std::move(far));
-    peer.out = &add_link(peer, std::move(near));
-    return *peer.out;
+    Link& there = add_link(peer, std::move(far));
+    try {
+      return peer.out = &add_link(peer, std::move(near));
+    } catch (...) {
+      drop(there);
+      throw;
+    }
   }
   auto link = transport::make_link(peer.options);
   peer.out = &add_link(peer, std::move(link.ours));
   tree_.connect(peer.process, peer.options, std::move(link.theirs));
-  return *peer.out;
+  return peer.out;
+} catch (const SystemError& error) {
+  peer.no_link = {Death::Cause::unreachable, 0, fmt::format("no link to it could be made: {}", error.what())};
+  return nullptr;
 }
 
 Link& Core::add_link(Peer& peer, std::unique_ptr<transport::Transport> transport) {
   auto& link = *peer.links.emplace_back(std::make_unique<Link>(peer, ++links_made_, std::move(transport)));
-  links_.emplace(link.id(), &link);
-  epoll_.add(link.transport().descriptor(), transport::Transport::kDescriptorEvents, 2 * link.id());
-  if (const int lifeline = link.transport().lifeline(); lifeline >= 0) {
-    epoll_.add(lifeline, transport::Transport::kLifelineEvents, 2 * link.id() + 1);
+  try {
+    epoll_.add(link.transport().descriptor(), transport::Transport::kDescriptorEvents, 2 * link.id());
+    if (const int lifeline = link.transport().lifeline(); lifeline >= 0) {
+      epoll_.add(lifeline, transport::Transport::kLifelineEvents, 2 * link.id() + 1);
+    }
+  } catch (const SystemError&) {
+    peer.links.pop_back();  // its descriptors close, and so leave the epoll
+    throw;
   }
+  links_.emplace(link.id(), &link);
   activate(link);
   return link;
 }
@@ -69,6 +81,8 @@ void Core::drop(Link& link) {
   dead_letter(link.owed_frames());
   release(std::exchange(link.waiters, {}), true);
   unpause(peer);
+  // Nor does it know any more which of our mailboxes are full.
+  slots_.for_each([&](detail::Cell& cell) { std::erase(cell.paused_processes, peer.process); });
   const auto at = std::ranges::find_if(peer.links, [&](const auto& owned) { return owned.get() == &link; });
   dead_links_.push_back(std::move(*at));
   peer.links.erase(at);
@@ -112,19 +126,17 @@ void Core::fail(const std::vector<std::uint64_t>& questions, const Death& death)
   }
 }
 
-void Core::offered(std::uint64_t process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
-  std::unique_ptr<transport::Transport> transport;
-  try {
-    transport = transport::join_link(options, std::move(ends));
-  } catch (const ProtocolError&) {
-    return;  // whoever sends over it sees it closed
-  }
+// What is wrong with an offer is the peer's affair: whoever sends over it sees it closed.
+void Core::offered(std::uint64_t process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) try {
   Peer& from = find_peer(process);
-  if (from.death) return;
-  Link& link = add_link(from, std::move(transport));
+  if (from.death || from.links.size() >= Peer::kLinksMax) return;
+  Link& link = add_link(from, transport::join_link(options, std::move(ends)));
   if (!from.out) from.out = &link;
+} catch (const ProtocolError&) {
+} catch (const SystemError&) {
 }
 
+// A process that could not be reached now may be later.
 void Core::down(std::uint64_t process, const Death& death) {
   Peer& peer = find_peer(process);
   if (process == self_ || peer.death) return;
@@ -135,15 +147,26 @@ void Core::down(std::uint64_t process, const Death& death) {
     if (!link.lost) drop(link);
   }
   unpause(peer);
-  peer.death = death;
-  forget_oldest_dead(process);
+  if (death.cause != Death::Cause::unreachable) {
+    peer.death = death;
+    forget_oldest_dead(process);
+  }
   slots_.for_each([&](detail::Cell& cell) {
     std::erase_if(cell.watchers, [&](const auto& watcher) { return watcher.process == process; });
     std::erase(cell.paused_processes, process);
   });
+  peer.watching = 0;
   fail(questions_.select([&](const Question& question) {
     return question.target.process == process && question.kind != Question::Kind::name;
   }), death);
+}
+
+// Those who asked somebody that no link leads to.
+std::size_t Core::fail_unreachable() {
+  if (unreachable_.empty()) [[likely]] return 0;
+  const auto all = std::exchange(unreachable_, {});
+  for (const auto& [question, death] : all) fail({question}, death);
+  return all.size();
 }
 
 void Core::forget_oldest_dead(std::uint64_t newest) {

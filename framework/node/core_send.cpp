@@ -29,14 +29,15 @@ bool Core::send(std::uint64_t process, const FrameHeader& header, const detail::
       return true;
     }
   }
-  if (to.death) [[unlikely]] return to_the_dead(to, header);
-  Link& link = to.out ? *to.out : link_to(to);
-  if (link.send(header, payload)) [[likely]] {
-    mark_dirty(link);
+  if (to.death) [[unlikely]] return to_nobody(header, *to.death);
+  Link* link = to.out ? to.out : link_to(to);
+  if (!link) [[unlikely]] return to_nobody(header, to.no_link);
+  if (link->send(header, payload)) [[likely]] {
+    mark_dirty(*link);
     return true;
   }
   if (when_full == detail::WhenFull::tell) return false;
-  owe(link, KeptFrame(header, payload));
+  owe(*link, KeptFrame(header, payload));
   return true;
 }
 
@@ -44,21 +45,26 @@ bool Core::send(std::uint64_t process, const FrameHeader& header, const detail::
 void Core::forward(std::uint64_t process, KeptFrame frame) {
   Peer& to = peer(process);
   sent_in_pass_ = true;
-  if (to.death) return static_cast<void>(to_the_dead(to, frame.header()));
-  Link& link = to.out ? *to.out : link_to(to);
-  if (link.send(frame)) return mark_dirty(link);
-  owe(link, std::move(frame));
+  if (to.death) return static_cast<void>(to_nobody(frame.header(), *to.death));
+  Link* link = to.out ? to.out : link_to(to);
+  if (!link) return static_cast<void>(to_nobody(frame.header(), to.no_link));
+  if (frame.bytes().size() > link->transport().frame_size_max()) {
+    return static_cast<void>(to_nobody(frame.header(), {Death::Cause::unreachable, 0, "message larger than the link to it takes"}));
+  }
+  if (link->send(frame)) return mark_dirty(*link);
+  owe(*link, std::move(frame));
 }
 
-// Whoever asks a process that is known to be dead has the answer at once, from ourselves.
-bool Core::to_the_dead(const Peer& peer, const FrameHeader& header) {
+// Whoever asks a process that is known to be dead, or that cannot be reached, has the answer at once, from ourselves.
+bool Core::to_nobody(const FrameHeader& header, const Death& why) {
   if (header.kind == Kind::message) dead_letter();
-  if (header.kind == Kind::request || header.kind == Kind::monitor) answer_down(self_, header.correlation, *peer.death);
+  if (header.kind == Kind::request || header.kind == Kind::monitor) unreachable_.push_back({header.correlation, why});
   return true;
 }
 
 void Core::check_bound(const FrameHeader& header, std::size_t owed) const {
-  if (!for_mailbox(header.kind) || owed <= options_.outbox_bytes_max) return;
+  // What is no handler's was accepted before, and goes on.
+  if (!running_ || !for_mailbox(header.kind) || owed <= options_.outbox_bytes_max) return;
   throw std::length_error(fmt::format("{} bytes wait for room in a link: send less from one handler, or use try_send()", owed));
 }
 
@@ -98,7 +104,8 @@ void Core::release(std::vector<CellId> waiters, bool link) {
 
 std::uint64_t Core::link_id(std::uint64_t process) {
   Peer& to = peer(process);
-  return to.death ? 0 : link_to(to).id();
+  const Link* link = to.death ? nullptr : to.out ? to.out : link_to(to);
+  return link ? link->id() : 0;
 }
 
 bool Core::congested(std::uint64_t process, std::uint32_t slot) {

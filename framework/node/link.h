@@ -88,6 +88,7 @@ class Peer {
     std::vector<CellId> waiters;
   };
   static constexpr std::size_t kPausedMax = 65536;
+  static constexpr std::size_t kLinksMax = 16;  // that it may have made
 
   std::uint64_t process;
   transport::LinkOptions options;
@@ -96,6 +97,7 @@ class Peer {
   std::unordered_map<std::uint32_t, Paused> paused;
   std::size_t watching = 0;    // monitors it has on actors of ours
   std::optional<Death> death;  // it is gone, and so are its links
+  Death no_link;               // why none could be made, the last time
 };
 
 }  // namespace troupe::node

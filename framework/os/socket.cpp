@@ -88,7 +88,10 @@ ReceivedPacket receive_packet(int socket, std::span<std::byte> buffer) {
   message.msg_iovlen = 1;
   message.msg_control = control.bytes;
   message.msg_controllen = sizeof control.bytes;
-  const auto size = retry_interrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); });
+  const auto receive = [&] { return retry_interrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); }); };
+  auto size = receive();
+  // That the peer went without having read all comes first, once; after that, what it said.
+  if (size < 0 && errno == ECONNRESET) size = receive();
 
   ReceivedPacket received;
   if (size < 0 && errno == EAGAIN) return received;
@@ -96,7 +99,8 @@ ReceivedPacket receive_packet(int socket, std::span<std::byte> buffer) {
   received.state = size > 0 ? ReceivedPacket::State::packet : ReceivedPacket::State::closed;
   if (size <= 0) return received;
   received.size = static_cast<std::size_t>(size);
-  received.truncated = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+  received.truncated = (message.msg_flags & MSG_TRUNC) != 0;
+  received.descriptors_lost = (message.msg_flags & MSG_CTRUNC) != 0;
   received.descriptors = take_descriptors(message);
   return received;
 }

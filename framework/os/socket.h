@@ -40,7 +40,8 @@ struct ReceivedPacket {
   enum class State { packet, nothing, closed };
   State state = State::nothing;
   std::size_t size = 0;                 // of the packet in the buffer
-  bool truncated = false;               // the buffer, or our table of descriptors, was too small: parts are lost
+  bool truncated = false;               // the buffer was too small: parts are lost
+  bool descriptors_lost = false;        // too many for one packet, or this process may not open more
   std::vector<Descriptor> descriptors;  // closed on exec
 };
 

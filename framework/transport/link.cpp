@@ -82,9 +82,11 @@ NewLink make_link(const LinkOptions& options) {
   return options.kind == Kind::ring ? make_ring_link(options) : make_pipe_link(options);
 }
 
-std::unique_ptr<Transport> join_link(const LinkOptions& options, std::vector<os::Descriptor> theirs) {
+std::unique_ptr<Transport> join_link(const LinkOptions& options, std::vector<os::Descriptor> theirs) try {
   check_options(options);
   return options.kind == Kind::ring ? join_ring_link(options, std::move(theirs)) : join_pipe_link(options, std::move(theirs));
+} catch (const ConfigError& error) {  // the peer's choice, not ours
+  throw ProtocolError(error.what());
 }
 
 std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> make_loopback(const LinkOptions& options) {

@@ -144,7 +144,7 @@ bool PipeTransport::fill() {
   if (received.state != os::ReceivedPacket::State::packet) return false;
   incoming_.append(received.size);
   for (auto& descriptor : received.descriptors) descriptors_came_.push_back(std::move(descriptor));
-  if (received.truncated) return fail("descriptors that belong to a frame were lost: this process may not open more");
+  if (received.descriptors_lost) return fail("descriptors that belong to a frame were lost: this process may not open more");
   if (descriptors_came_.size() > kDescriptorsAheadMax) return fail("the link's peer sent descriptors that belong to no frame");
   return true;
 }

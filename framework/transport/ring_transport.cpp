@@ -216,7 +216,7 @@ void RingTransport::receive_descriptors(std::size_t count) {
   auto packet = os::receive_packet(socket_.get(), std::as_writable_bytes(std::span(&number, 1)));
   // The peer sends them before it commits the frame, so they are there.
   const bool right = packet.state == os::ReceivedPacket::State::packet && packet.size == sizeof number &&
-                     number == packets_received_ && !packet.truncated && packet.descriptors.size() == count;
+                     number == packets_received_ && !packet.truncated && !packet.descriptors_lost && packet.descriptors.size() == count;
   if (!right) fail("the descriptors that belong to a frame did not come, or this process may not open more");
   ++packets_received_;
   incoming_.descriptors = std::move(packet.descriptors);

@@ -1,3 +1,4 @@
+#include <sys/resource.h>
 #include <troupe/actor.h>
 #include <troupe/errors.h>
 
@@ -78,6 +79,36 @@ TEST_CASE("asking the dead fails at once, with the cause") {
   far.send<Add>();
   CHECK(death_of(far).cause == Death::Cause::exception);
   CHECK(pair.there.dead_letters() == 1);
+}
+
+TEST_CASE("who could not be reached at first can be later") {
+  Pair pair;
+  CHECK(death_of(Address(7, 0, 1)).cause == Death::Cause::unreachable);
+  node::Node seventh(pair.forest.tree(7));
+  seventh.start();
+  const Address counter = seventh.spawn([](Context& context) { return std::make_unique<Counter>(context, 5); });
+  CHECK(counter == Address(7, 0, 1));
+  CHECK(total_of(counter) == 5);
+  seventh.end();
+}
+
+TEST_CASE("a process that may open no more descriptors goes on without new links") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>(6);
+  const Address mine = pair.spawn_here<Counter>(7);
+  CHECK(total_of(mine) == 7);
+  rlimit usual{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  const rlimit none{0, usual.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const Death death = death_of(far);
+  far.send<Add>();
+  CHECK(total_of(mine) == 7);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &usual) == 0);
+  CHECK(death.cause == Death::Cause::unreachable);
+  CHECK(death.detail.find("no link to it could be made") == 0);
+  CHECK(pair.here.dead_letters() == 1);
+  CHECK(total_of(far) == 6);
 }
 
 TEST_CASE("a question under way fails when the actor asked ends") {

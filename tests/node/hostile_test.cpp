@@ -1,6 +1,8 @@
 #include <troupe/actor.h>
 #include <troupe/errors.h>
 
+#include <poll.h>
+
 #include <cstring>
 #include <memory>
 #include <random>
@@ -83,6 +85,26 @@ TEST_CASE("nonsense from one process does not disturb the others") {
   const Address other = pair.spawn_there<Sum>();
   other.send<Add>([](Add::Builder add) { add.setAmount(4); });
   CHECK(total_of(other) == 4);
+}
+
+TEST_CASE("a link of an impossible size, and more links than anybody needs, are not taken") {
+  Pair pair;
+  const Address sum = pair.spawn_there<Sum>();
+  ForestTree& stranger = pair.forest.tree(3);
+  std::vector<std::unique_ptr<transport::Transport>> ends;
+  for (int i = 0; i < 100; ++i) {
+    auto made = transport::make_link();
+    stranger.connect(2, i % 2 == 0 ? transport::LinkOptions{.ring_bytes = 3} : transport::LinkOptions{}, std::move(made.theirs));
+    ends.push_back(std::move(made.ours));
+  }
+  CHECK(ask<Get, Total>(sum).get(kSoon)->getValue() == 0);
+  // Those not taken are closed.
+  std::size_t taken = 0;
+  for (const auto& end : ends) {
+    pollfd lifeline{end->lifeline(), POLLIN, 0};
+    taken += ::poll(&lifeline, 1, 0) == 0;
+  }
+  CHECK(taken == 16);
 }
 
 TEST_CASE("forged answers, pauses and watchers change nothing") {

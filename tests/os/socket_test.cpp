@@ -45,6 +45,17 @@ TEST_CASE("what was sent before the end closed is received before the end is tol
   CHECK(troupe::os::send_packet(b.get(), bytes_of("x")) == SendResult::gone);
 }
 
+TEST_CASE("what an end sent that closed without having read all is received, too") {
+  const auto kind = GENERATE(SocketKind::packets, SocketKind::stream);
+  auto [a, b] = troupe::os::socket_pair(kind);
+  REQUIRE(troupe::os::send_packet(b.get(), bytes_of("unread")) == SendResult::sent);
+  REQUIRE(troupe::os::send_packet(a.get(), bytes_of("last words")) == SendResult::sent);
+  a.reset();
+  std::array<std::byte, 16> buffer;
+  CHECK(troupe::os::receive_packet(b.get(), buffer).size == 10);
+  CHECK(troupe::os::receive_packet(b.get(), buffer).state == ReceivedPacket::State::closed);
+}
+
 TEST_CASE("a full socket and a packet larger than the buffer are told, not waited for") {
   auto [a, b] = troupe::os::socket_pair(SocketKind::packets);
   int sent = 0;

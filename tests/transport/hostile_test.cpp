@@ -210,6 +210,7 @@ TEST_CASE("descriptors that are no link are refused") {
     const auto pipe = options_of(Subject::pipe);
     CHECK_THROWS_AS(join_link(ring, {}), ProtocolError);
     CHECK_THROWS_AS(join_link(pipe, {}), ProtocolError);
+    CHECK_THROWS_AS(join_link({.ring_bytes = 3}, std::move(make_link(ring).theirs)), ProtocolError);
     CHECK_THROWS_AS(join_link(pipe, std::move(make_link(ring).theirs)), ProtocolError);
     for (std::size_t bad = 0; bad < 4; ++bad) {
       auto link = make_link(ring);
