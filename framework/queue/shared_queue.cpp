@@ -23,6 +23,10 @@ const QueueMemory& checked(const std::shared_ptr<const QueueMemory>& memory, std
 
 bool nobody_else(const QueueMemory&) { return false; }
 
+// While it spins, a producer that waits for room waits for more than one item's: else each item that is taken makes the cache lines of
+// both sides travel.
+std::uint64_t enough_room(const Constants& constants) { return std::clamp<std::uint64_t>(constants.items_max / 8, 1, 32); }
+
 }  // namespace
 
 SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot)
@@ -86,7 +90,7 @@ PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point de
     }
     if (make_room(deadline)) continue;
     held.release();
-    if (!waiter.again(control().head.count)) return refuse();
+    if (!waiter.again(control().head.count, enough_room(memory_->constants))) return refuse();
   }
 }
 

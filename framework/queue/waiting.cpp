@@ -7,13 +7,14 @@ namespace {
 
 constexpr int kSpinsMore = 2;  // than for a lock
 
-bool changes_soon(const Word& watched) {
+// True if it changed at all; returns as soon as it did by `enough`.
+bool changes_soon(const Word& watched, std::uint64_t enough) {
   const std::uint64_t before = watched.load(std::memory_order_relaxed);
   for (int spins = kSpinsMore * shared::spins_allowed(); spins > 0; --spins) {
-    if (watched.load(std::memory_order_relaxed) != before) return true;
+    if (watched.load(std::memory_order_relaxed) - before >= enough) return true;
     shared::pause();
   }
-  return false;
+  return watched.load(std::memory_order_relaxed) != before;
 }
 
 }  // namespace
@@ -28,10 +29,10 @@ void signal_all_slowly(Wait& area) {
   if (area.want.exchange(0, std::memory_order_seq_cst) != 0) wake_all(area);
 }
 
-bool Waiter::again(const Word& watched) {
+bool Waiter::again(const Word& watched, std::uint64_t enough) {
   if (deadline_ == kNow) return false;
   if (!armed_) {
-    if (changes_soon(watched)) return true;
+    if (changes_soon(watched, enough)) return true;
     epoch_ = area_.epoch.load(std::memory_order_seq_cst);
     area_.want.store(1, std::memory_order_seq_cst);
     armed_ = true;

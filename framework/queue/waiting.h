@@ -55,8 +55,8 @@ class Waiter {
   }
 
   // Call it when there was nothing to be had, then look again; false if the deadline has passed. Waits a moment for `watched` to
-  // change, then declares its wish, then sleeps.
-  [[nodiscard]] bool again(const Word& watched);
+  // grow by `enough`, then declares its wish, then sleeps.
+  [[nodiscard]] bool again(const Word& watched, std::uint64_t enough = 1);
 
  private:
   void pass_on();
