@@ -98,6 +98,7 @@ void live(const Origin& origin, pid_t root, Birth birth) {
   if (birth.arguments) keep.push_back(birth.arguments.get());
   origin.close_later_descriptors(keep);
   read_nothing_from_terminal();
+  os::ignore_signal(SIGINT);  // Ctrl-C is for main and for root
   if (!spec.name.empty()) ::prctl(PR_SET_NAME, spec.name.c_str());
   for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
 

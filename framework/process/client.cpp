@@ -16,6 +16,7 @@
 
 #include "os/check_call.h"
 #include "os/socket.h"
+#include "process/names.h"
 #include "process/packet.h"
 
 namespace troupe::process {
@@ -25,6 +26,10 @@ namespace {
 Client* client_here = nullptr;
 
 constexpr std::size_t kLastWordsMax = 1000;  // bytes
+
+void check_name(const std::string& name) {
+  if (name.size() > Names::kNameSizeMax) throw std::invalid_argument("an actor's name has at most 1024 bytes");
+}
 
 // What root can hand to the new process as it is: nobody can change it any more.
 os::Descriptor arguments_memfd(std::span<const std::byte> bytes) {
@@ -221,6 +226,7 @@ void Client::kill(ProcessId child) { signal(child, SIGKILL); }
 
 void Client::register_name(const std::string& name, const Address& place) {
   check_process();
+  check_name(name);
   Outgoing<control::Request> request;
   auto group = request->initRegister();
   group.setName(name);
@@ -230,6 +236,7 @@ void Client::register_name(const std::string& name, const Address& place) {
 
 void Client::look_up(std::uint64_t question, const std::string& name) {
   check_process();
+  check_name(name);
   Outgoing<control::Request> request;
   auto group = request->initLookUp();
   group.setName(name);

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -23,16 +24,21 @@ void end_as(const Ending& ending) {
   ::_exit(128 + ending.signal);  // a signal that does not kill
 }
 
-void end_all_children() {
+void end_all_children(std::vector<pid_t> spared) {
   while (true) {
     std::size_t killed = 0;
-    for (pid_t child : os::children_of(::getpid())) killed += ::kill(child, SIGKILL) == 0;
+    for (pid_t child : os::children_of(::getpid())) {
+      if (std::ranges::find(spared, child) == spared.end()) killed += ::kill(child, SIGKILL) == 0;
+    }
     if (killed == 0) return;
     // All that were killed will end; those that become ours meanwhile are for the next round. One look a round, not one a death.
     while (killed > 0) {
       siginfo_t info;
-      if (::waitid(P_ALL, 0, &info, WEXITED) == 0) --killed;
-      else if (errno == ECHILD) return;
+      if (::waitid(P_ALL, 0, &info, WEXITED) != 0) {
+        if (errno == ECHILD) return;
+      } else if (std::erase(spared, info.si_pid) == 0) {
+        --killed;
+      }
     }
   }
 }

@@ -14,6 +14,7 @@ inline constexpr Serial kRootSerial = 0;
 inline constexpr Serial kMainSerial = 1;
 
 constexpr ProcessId make_id(Serial starter, std::uint32_t count) { return ProcessId{starter} << 32 | count; }
+constexpr std::uint32_t count_of(ProcessId id) { return static_cast<std::uint32_t>(id); }
 constexpr Serial starter_of(ProcessId id) { return static_cast<Serial>(id >> 32); }
 
 // The user's main(), the first that root starts.

@@ -1,5 +1,6 @@
 #include "process/names.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace troupe::process {
@@ -59,9 +60,17 @@ Names::Answers Names::look_up(const std::string& name, const Asker& asker) {
   if (found == names_.end()) return {{asker, std::nullopt, {}, unknown(name)}};
   Entry& entry = found->second;
   if (entry.place || entry.death) return {answer_of(entry, asker)};
-  if (entry.waiting.size() >= kAskersMax) return {{asker, std::nullopt, {}, {Death::Cause::unreachable, 0, "too many ask"}}};
+  const Death too_many{Death::Cause::unreachable, 0, "too many ask for `" + name + "`"};
+  if (entry.waiting.size() >= kAskersMax) return {{asker, std::nullopt, {}, too_many}};
+  Answers given_up;
+  const auto of_same = [&](const Asker& other) { return other.process == asker.process; };
+  if (std::ranges::count_if(entry.waiting, of_same) >= static_cast<std::ptrdiff_t>(kAskersOfOneMax)) {
+    const auto oldest = std::ranges::find_if(entry.waiting, of_same);
+    given_up.push_back({*oldest, std::nullopt, {}, too_many});
+    entry.waiting.erase(oldest);
+  }
   entry.waiting.push_back(asker);
-  return {};
+  return given_up;
 }
 
 void Names::ended(ProcessId process, const Death& death) {
@@ -69,7 +78,13 @@ void Names::ended(ProcessId process, const Death& death) {
     std::erase_if(entry.waiting, [&](const Asker& asker) { return asker.process == process; });
     if (!entry.place || entry.place->process != process) continue;
     entry.place.reset();
-    if (!entry.declared) entry.death = death;
+    if (entry.declared) continue;
+    entry.death = death;
+    dead_.push_back(name);
+  }
+  for (; dead_.size() > kDeadNamesMax; dead_.pop_front()) {
+    const auto oldest = names_.find(dead_.front());
+    if (oldest != names_.end() && oldest->second.death && !oldest->second.declared) names_.erase(oldest);
   }
 }
 

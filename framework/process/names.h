@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -49,7 +50,10 @@ class Names {
   void ended(ProcessId process, const Death& death);
 
   static constexpr std::size_t kNamesMax = 65536;     // undeclared ones; more are refused as unknown
-  static constexpr std::size_t kAskersMax = 16384;    // for one name
+  static constexpr std::size_t kNameSizeMax = 1024;   // bytes; longer ones break the protocol
+  static constexpr std::size_t kDeadNamesMax = 1024;  // so many undeclared ones are remembered whose process has ended
+  static constexpr std::size_t kAskersMax = 16384;    // who wait for one name
+  static constexpr std::size_t kAskersOfOneMax = 256;  // the same, of one process: then its oldest has most likely given up
 
  private:
   struct Entry {
@@ -63,6 +67,7 @@ class Names {
   static Answers answer_all(Entry& entry);
 
   std::unordered_map<std::string, Entry> names_;
+  std::deque<std::string> dead_;  // undeclared, oldest first
 };
 
 }  // namespace troupe::process

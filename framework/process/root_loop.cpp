@@ -64,7 +64,6 @@ RootLoop::RootLoop(const Origin& origin, const os::Descriptor& guard)
 RootLoop::~RootLoop() = default;
 
 Ending RootLoop::run() {
-  os::ignore_signal(SIGINT);  // for the children, who inherit it; we read it all the same, because we block it
   prepare_exits();
   for (leave_if_done(); state_ != State::left; leave_if_done()) pass();
   return ending_;
@@ -73,9 +72,12 @@ Ending RootLoop::run() {
 void RootLoop::pass() {
   std::array<epoll_event, 256> room;
   const auto events = epoll_.wait(room, timers_.next());
+  const auto source = [](const epoll_event& event) { return static_cast<Source>(event.data.u64 & 7); };
+  // Signals first: of a whole group that is told to end, no process is to be restarted because it obeyed sooner than we.
+  if (std::ranges::any_of(events, [&](const auto& event) { return source(event) == Source::signals; })) read_signals();
   // Deaths before anything else: who asks for the dead is to hear of it, and no pid is used again before it is buried.
   for (const auto& event : events) {
-    if (static_cast<Source>(event.data.u64 & 7) != Source::pidfd) continue;
+    if (source(event) != Source::pidfd) continue;
     if (Process* process = roster_.by_serial(serial_of(event))) bury(*process);
   }
   for (const auto& event : events) attend(event);
@@ -86,7 +88,7 @@ void RootLoop::attend(const epoll_event& event) {
   switch (static_cast<Source>(event.data.u64 & 7)) {
     case Source::pidfd: return;
     case Source::guard: return end_now(1, 0);
-    case Source::signals: return read_signals();
+    case Source::signals: return;
     case Source::child_signals: return child_signalled();
     case Source::socket: break;
   }
@@ -97,6 +99,7 @@ void RootLoop::attend(const epoll_event& event) {
 }
 
 void RootLoop::bury(Process& process) {
+  if (merge_.open()) return postpone(process);
   process.dead = true;
   for (int i = 0; i < kLastWordsMax && process.socket && serve(process); ++i) {
   }
@@ -109,6 +112,7 @@ void RootLoop::bury(Process& process) {
 
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
+  introduce_early(process);
   const auto dead = roster_.remove(process, death);
   for (ProcessId child : dead->started) stop(child);
   for (ProcessId peer : dead->linked) {

@@ -8,6 +8,7 @@
 #include "os/epoll.h"
 #include "os/proc.h"
 #include "os/signals.h"
+#include "os/socket.h"
 #include "process/control.capnp.h"
 #include "process/ending.h"
 #include "process/names.h"
@@ -52,6 +53,7 @@ class RootLoop final : public Root {
   void end(int exit_code, int signal) override;
   void end_now(int exit_code, int signal) override;
 
+  static constexpr std::size_t kEarlyMax = 1024;  // links with processes that one process has not started yet
   // More unread notices than this, and a client is not served until it has read some; nobody may offer it links either.
   static constexpr std::size_t kOutboxMax = 1024;
   // A dead process has said all that counts after so many packets: a fork of it that still holds the socket could go on for ever.
@@ -89,12 +91,14 @@ class RootLoop final : public Root {
   void kill(Process& process);
   // What clients ask (root_requests.cpp)
   bool serve(Process& client);
-  void handle(Process& client, std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
-  void start(Process& client, control::Start::Reader start, std::vector<os::Descriptor> descriptors);
+  void handle(Process& client, os::ReceivedPacket packet);
+  void start(Process& client, control::Start::Reader start, os::ReceivedPacket packet);
   Process* child_of(Process& client, ProcessId child);
   void describe(Process& client, ProcessId child);
   void watch_for(Process& client, ProcessId child);
   void connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends);
+  void connect(Process& client, control::Request::Connect::Reader connect, os::ReceivedPacket packet);
+  void introduce_early(Process& starter);
   void answer(const Names::Answers& answers);
   void tell_down(Process& client, ProcessId process, const Death& death);
   void tell(Process& client, std::span<const std::byte> notice, std::vector<os::Descriptor> descriptors = {});

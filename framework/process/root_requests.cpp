@@ -1,5 +1,6 @@
 // What clients ask of root, and how it tells them.
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -9,25 +10,33 @@
 
 namespace troupe::process {
 
+namespace {
+
+void check_name(capnp::Text::Reader name) {
+  if (name.size() > Names::kNameSizeMax) throw ProtocolError("a name of more than 1 KiB");
+}
+
+}  // namespace
+
 // One packet; false if there is none.
 bool RootLoop::serve(Process& client) {
   try {
     auto received = os::receive_packet(client.socket.get(), buffer_);
     if (received.state == os::ReceivedPacket::State::closed) disconnect(client);
     if (received.state != os::ReceivedPacket::State::packet) return false;
-    if (received.truncated) throw ProtocolError("packet too large, or too many descriptors");
-    handle(client, std::span(buffer_).first(received.size), std::move(received.descriptors));
+    if (received.truncated) throw ProtocolError("packet too large");
+    handle(client, std::move(received));
   } catch (const std::runtime_error& error) {
     poison(client, error.what());
   }
   return true;
 }
 
-void RootLoop::handle(Process& client, std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors) {
+void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
   using control::Request;
-  read_packet<Request>(packet, [&](Request::Reader request) {
+  read_packet<Request>(std::span(buffer_).first(packet.size), [&](Request::Reader request) {
     switch (request.which()) {
-      case Request::START: return start(client, request.getStart(), std::move(descriptors));
+      case Request::START: return start(client, request.getStart(), std::move(packet));
       case Request::STOP:
         if (Process* child = child_of(client, request.getStop())) stop(*child);
         return;
@@ -44,23 +53,24 @@ void RootLoop::handle(Process& client, std::span<const std::byte> packet, std::v
         if (client.events) client.events->ready(client.id);
         return;
       case Request::REGISTER: {
+        check_name(request.getRegister().getName());
         Address place = request.getRegister().getActor();
         place.process = client.id;
         client.uses_names = true;
         return answer(names_.register_name(request.getRegister().getName(), place));
       }
       case Request::LOOK_UP:
+        check_name(request.getLookUp().getName());
         client.uses_names = true;
         return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
       case Request::LAST_WORDS: client.last_words = request.getLastWords(); return;
-      case Request::CONNECT:
-        return connect(client, request.getConnect().getTo(), read(request.getConnect().getOptions()), std::move(descriptors));
+      case Request::CONNECT: return connect(client, request.getConnect(), std::move(packet));
     }
     throw ProtocolError("unknown request");
   });
 }
 
-void RootLoop::start(Process& client, control::Start::Reader start, std::vector<os::Descriptor> descriptors) {
+void RootLoop::start(Process& client, control::Start::Reader start, os::ReceivedPacket packet) {
   if (client.dead) return;  // what it starts would end with it
   if (starter_of(start.getId()) != client.serial || roster_.by_id(start.getId())) throw ProtocolError("not a number to give");
   ChildSpec spec = read(start);
@@ -69,7 +79,13 @@ void RootLoop::start(Process& client, control::Start::Reader start, std::vector<
   const auto arguments = start.getArguments();
   const auto* bytes = reinterpret_cast<const std::byte*>(arguments.begin());
   spec.arguments.assign(bytes, bytes + arguments.size());
-  launch(start.getId(), spec, descriptors.empty() ? os::Descriptor() : std::move(descriptors.front()), nullptr);
+  if (packet.descriptors_lost) {
+    report_soon(start.getId(), {Death::Cause::failed_to_start, 0, "root may open no more descriptors"}, nullptr);
+  } else {
+    launch(start.getId(), spec, packet.descriptors.empty() ? os::Descriptor() : std::move(packet.descriptors.front()), nullptr);
+  }
+  client.last_started = std::max(client.last_started, count_of(start.getId()));
+  introduce_early(client);
 }
 
 // A living process that `client` started; none if it is dead.
@@ -99,9 +115,24 @@ void RootLoop::watch_for(Process& client, ProcessId child) {
   tell(client, notice.bytes(), std::move(pidfd));
 }
 
+void RootLoop::connect(Process& client, control::Request::Connect::Reader connect, os::ReceivedPacket packet) {
+  if (packet.descriptors_lost) {
+    return tell_down(client, connect.getTo(), {Death::Cause::unreachable, 0, "root may open no more descriptors"});
+  }
+  this->connect(client, connect.getTo(), read(connect.getOptions()), std::move(packet.descriptors));
+}
+
 void RootLoop::connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
   Process* peer = roster_.by_id(to);
-  if (!peer) return tell_down(client, to, roster_.death_of(to));
+  if (!peer) {
+    // Its starter has told others of it already, and us not yet.
+    Process* starter = roster_.by_serial(starter_of(to));
+    if (!starter || starter->dead || count_of(to) <= starter->last_started || starter->early.size() >= kEarlyMax) {
+      return tell_down(client, to, roster_.death_of(to));
+    }
+    starter->early.push_back({client.id, to, options, std::move(ends)});
+    return;
+  }
   if (!peer->socket || peer->outbox.size() >= kOutboxMax) {
     return tell_down(client, to, {Death::Cause::unreachable, 0, "it takes no links"});
   }
@@ -112,6 +143,12 @@ void RootLoop::connect(Process& client, ProcessId to, const transport::LinkOptio
   offered.setFrom(client.id);
   write(offered.initOptions(), options);
   tell(*peer, notice.bytes(), std::move(ends));
+}
+
+void RootLoop::introduce_early(Process& starter) {
+  for (auto& link : std::exchange(starter.early, {})) {
+    if (Process* from = roster_.by_id(link.from)) connect(*from, link.to, link.options, std::move(link.ends));
+  }
 }
 
 void RootLoop::declare(const std::string& name, const transport::LinkOptions& options) { names_.declare(name, options); }
@@ -163,7 +200,12 @@ void RootLoop::flush(Process& client) {
   for (; sent < client.outbox.size(); ++sent) {
     std::vector<int> fds;
     for (const auto& descriptor : client.outbox[sent].descriptors) fds.push_back(descriptor.get());
-    const auto result = os::send_packet(client.socket.get(), client.outbox[sent].bytes, fds);
+    os::SendResult result = os::SendResult::gone;
+    try {
+      result = os::send_packet(client.socket.get(), client.outbox[sent].bytes, fds);
+    } catch (const SystemError& error) {
+      poison(client, error.what());  // and nobody else, who happens to have something to say to it
+    }
     if (result == os::SendResult::full) break;
     if (result == os::SendResult::gone) {  // but what it said before is still to be read
       sent = client.outbox.size();

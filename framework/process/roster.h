@@ -16,6 +16,7 @@
 #include "process/id.h"
 #include "process/root.h"
 #include "process/timers.h"
+#include "transport/link.h"
 
 namespace troupe::process {
 
@@ -23,6 +24,14 @@ namespace troupe::process {
 struct Packet {
   std::vector<std::byte> bytes;
   std::vector<os::Descriptor> descriptors;
+};
+
+// Somebody wants a link with a process whose start lies in its starter's socket still.
+struct EarlyLink {
+  ProcessId from = kNoProcess;
+  ProcessId to = kNoProcess;
+  transport::LinkOptions options;
+  std::vector<os::Descriptor> ends;
 };
 
 // What root knows of a living process that it started.
@@ -46,6 +55,8 @@ struct Process {
   std::uint32_t interest = 0;      // what the loop waits for at the socket
   std::vector<Packet> outbox;
   std::unordered_set<ProcessId> started;  // by it, and alive
+  std::uint32_t last_started = 0;         // by it: the highest count so far
+  std::vector<EarlyLink> early;           // with those that it will start
   std::unordered_set<ProcessId> linked;   // with it: hear of its end
 };
 

@@ -31,6 +31,9 @@ class SignalMerge {
 
   void add(int signal, From from, Clock::time_point now);
 
+  // A signal has come that is not told yet.
+  [[nodiscard]] bool open() const { return open_ != 0; }
+
   static constexpr Duration kWindow = std::chrono::milliseconds(20);
 
  private:
@@ -41,6 +44,7 @@ class SignalMerge {
   Timers& timers_;
   std::function<void(Merged)> merged_;
   std::array<Seen, NSIG> seen_{};
+  int open_ = 0;  // windows
 };
 
 }  // namespace troupe::process

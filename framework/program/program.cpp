@@ -29,7 +29,10 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
 }
 
 Program::~Program() {
-  if (std::uncaught_exceptions() > exceptions_) return;  // root ends what is left
+  if (std::uncaught_exceptions() > exceptions_) {  // root ends what is left; the node's thread may use the client until then
+    static_cast<void>(state_->client.release());
+    return;
+  }
   try {
     state_->client->end_children();
   } catch (const std::exception&) {

@@ -1,8 +1,5 @@
 #include "topology/run.h"
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 #include <csignal>
@@ -10,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "os/error_output.h"
 #include "process/guard.h"
 #include "supervisor/driver.h"
 #include "topology/start.h"
@@ -54,7 +52,7 @@ class Runner final : public supervisor::DriverEvents {
     declare(topology.supervisor);
     root.choose_links([&topology](const std::string& one, const std::string& other) { return topology.link_between(one, other); });
     root.on_signal([this](int signal) { signalled(signal); });
-    root.call_at(Clock::now(), [this] { driver_.begin(); });  // what is forked before the loop runs would die of Ctrl-C
+    root.call_at(Clock::now(), [this] { driver_.begin(); });
   }
 
  private:
@@ -119,9 +117,7 @@ class Runner final : public supervisor::DriverEvents {
   void say(const std::string& what, bool error = false) {
     const char* label = error ? options_.color ? "\x1b[1;31merror\x1b[0m: " : "error: " : "";
     const std::string line = fmt::format("troupe: {}{}\n", label, what);
-    // Whoever reads our messages may have stopped doing so; root must not wait for him.
-    pollfd room{STDERR_FILENO, POLLOUT, 0};
-    if (poll(&room, 1, 0) != 1 || write(STDERR_FILENO, line.data(), line.size()) < 0) return;
+    os::print_error_output(line);
   }
 
   process::Root& root_;

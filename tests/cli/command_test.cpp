@@ -241,7 +241,28 @@ TEST_CASE("a significant child's end is the end of all") {
   CHECK(has(bad.err, "`main` exited with code 3; it is not restarted"));
 }
 
-TEST_CASE("a thousand processes of one name run and end") {
+TEST_CASE("the command ends though whoever ran it ignores the ends of children") {
+  const Scratch scratch;
+  const auto file = scratch.file(process("p", "crasher", "count = 3\nrestart = \"transient\"\nargs = { how = \"succeed\" }"));
+  const auto result = Command({"/usr/bin/python3", "-c",
+                               "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+                               TROUPE_COMMAND, "run", file}).wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("a process that was there before the command is let live") {
+  const Scratch scratch;
+  const auto file = scratch.file(process("p", "crasher", "restart = \"transient\"\nargs = { how = \"succeed\" }"));
+  // It writes its line when the command has closed the pipe, so at its end; the last `cat` waits for that.
+  const auto result = Command({"/bin/bash", "-c", R"((exec 3>&1; exec "$@" > >(cat; echo still there >&3)) | cat)", "bash",
+                               TROUPE_COMMAND, "run", file}).wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(result.out == "still there\n");
+}
+
+TEST_CASE("two hundred processes of one name run and end") {
   const Scratch scratch;
   const auto result = call({"run", scratch.file(process("p", "crasher", "count = 200\nrestart = \"transient\"\nargs = { how = \"succeed\" }"))});
   INFO(result.err);

@@ -51,6 +51,7 @@ class Terminal {
   }
   void type(const std::string& keys) { REQUIRE(write(master_.get(), keys.data(), keys.size()) == static_cast<ssize_t>(keys.size())); }
   void signal(int number) const { ::kill(pid_, number); }
+  void signal_group(int number) const { ::kill(-pid_, number); }
 
   // Its exit code, or minus the signal.
   int end() {
@@ -128,6 +129,17 @@ TEST_CASE("signals stop in order, too") {
   CHECK(terminal.end() == -number);
   INFO(terminal.output());
   CHECK(in_order(terminal.output(), {"c stopped", "b stopped", "a stopped"}));
+}
+
+TEST_CASE("a signal to the whole group restarts nobody who obeys it sooner than root") {
+  const Scratch scratch;
+  Terminal terminal(scratch.file(three_idlers()));
+  REQUIRE(terminal.wait_for("c up"));
+  terminal.signal_group(SIGTERM);
+  CHECK(terminal.end() == -SIGTERM);
+  INFO(terminal.output());
+  CHECK(terminal.output().find("restart") == std::string::npos);
+  CHECK(in_order(terminal.output(), {"stopping 3 processes in order"}));
 }
 
 TEST_CASE("a run can be stopped while a child is in its back-off") {

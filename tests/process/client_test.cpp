@@ -95,6 +95,41 @@ TEST_CASE("who wants a link to the dead hears how they ended") {
   CHECK(recorder.downs[process::make_id(99, 99)].cause == Death::Cause::unreachable);
 }
 
+TEST_CASE("who wants a link to a process that root has not heard of yet gets it") {
+  const auto before = client().start({.entry = [](std::span<const std::byte>) { return 0; }});
+  const auto next = before + 1;
+  auto [ours, theirs] = os::socket_pair(os::SocketKind::stream);
+  std::vector<os::Descriptor> ends;
+  ends.push_back(std::move(theirs));
+  client().connect(next, {.kind = transport::Kind::pipe, .ring_bytes = 4096}, std::move(ends));
+  const auto id = client().start({.entry = [](std::span<const std::byte>) {
+    Recorder recorder;  // whose until() is for the test's own process
+    while (!recorder.offers.contains(process::kMain)) {
+      if (!os::wait_for(client().descriptor(), POLLIN, troupe::Clock::now() + std::chrono::seconds(10))) return 1;
+      client().pump(recorder);
+    }
+    return ::write(recorder.offers[process::kMain].ends.at(0).get(), "hello", 5) == 5 ? 3 : 1;
+  }});
+  REQUIRE(id == next);
+  CHECK(client().join(id)->code == 3);
+  char text[5];
+  CHECK(::read(ours.get(), text, 5) == 5);
+  Recorder recorder;
+  recorder.until([&] { return recorder.downs.contains(id); });
+  client().join(before);
+}
+
+TEST_CASE("what a client said before root's packet to it was read is heard") {
+  // The child's last words lie in the socket when it ends with a notice unread.
+  const auto id = client().start({.entry = [](std::span<const std::byte>) -> int {
+    client().look_up(1, "nobody");
+    client().last_words("disk full");
+    os::wait_for(client().descriptor(), POLLIN, troupe::Clock::time_point::max());
+    ::_exit(3);
+  }});
+  CHECK(client().join(id).value() == Death{Death::Cause::exited, 3, "disk full"});
+}
+
 TEST_CASE("a name is found while its process lives, and its death after") {
   Recorder recorder;
   client().look_up(1, "sleeper");

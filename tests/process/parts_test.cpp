@@ -59,8 +59,11 @@ TEST_CASE("copies of a signal count once, and it shows whether main had one") {
   const auto later = start + 1s;
 
   SECTION("guard alone was signalled") {
+    CHECK(!merge.open());
     merge.add(SIGTERM, SignalMerge::From::guard, start);
+    CHECK(merge.open());
     timers.run(later);
+    CHECK(!merge.open());
     CHECK(merged == std::vector{std::pair(SIGTERM, false)});
   }
   SECTION("the group was, and guard twice, as by `timeout`") {
@@ -103,6 +106,31 @@ TEST_CASE("a declared name outlives its process, another one does not") {
   CHECK(names.withdraw("a", {Death::Cause::exited, 4, ""}).at(0).why.code == 4);
   CHECK(names.look_up("a", {1, 13}).at(0).why.code == 4);
   CHECK(names.look_up("c", {1, 14}).at(0).why.cause == Death::Cause::unreachable);
+}
+
+TEST_CASE("names of the dead make room for new ones, oldest first") {
+  Names names;
+  for (std::size_t i = 0; i < Names::kNamesMax; ++i) names.register_name("worker-" + std::to_string(i), {5, 0, 1});
+  names.ended(5, {Death::Cause::signalled, SIGKILL, ""});
+  names.register_name("fresh", {6, 0, 1});
+  CHECK(names.look_up("fresh", {7, 1}).at(0).place == troupe::Address{6, 0, 1});
+  std::size_t known = 0;
+  for (std::size_t i = 0; i < Names::kNamesMax; ++i) {
+    known += names.look_up("worker-" + std::to_string(i), {7, 2}).at(0).why.cause == Death::Cause::signalled;
+  }
+  CHECK(known == Names::kDeadNamesMax);
+}
+
+TEST_CASE("who asks for one name over and over holds up nobody else") {
+  Names names;
+  names.declare("a", {});
+  for (std::size_t i = 0; i < Names::kAskersOfOneMax; ++i) CHECK(names.look_up("a", {1, i}).empty());
+  const auto given_up = names.look_up("a", {1, Names::kAskersOfOneMax});
+  REQUIRE(given_up.size() == 1);
+  CHECK(given_up[0].to.question == 0);
+  CHECK(given_up[0].why.cause == Death::Cause::unreachable);
+  CHECK(names.look_up("a", {2, 1}).empty());
+  CHECK(names.register_name("a", {5, 1, 1}).size() == Names::kAskersOfOneMax + 1);
 }
 
 TEST_CASE("who died is not answered") {
