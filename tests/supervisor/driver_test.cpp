@@ -42,6 +42,7 @@ class FakeRoot final : public process::Root {
   void declare(const std::string&, const transport::LinkOptions&) override {}
   void choose_links(std::function<transport::LinkOptions(const std::string&, const std::string&)>) override {}
   void withdraw(const std::string&, const Death&) override {}
+  void withdraw_all(const Death&) override {}
   void on_signal(std::function<void(int)>) override {}
   void end(int, int) override {}
   void end_now(int, int) override {}
