@@ -1,20 +1,14 @@
 #include <troupe/message.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace troupe::detail {
 
 namespace {
-
-constexpr std::size_t kScratchWords = 8192;
-
-struct ThreadScratch {
-  std::unique_ptr<capnp::word, decltype(&std::free)> words{nullptr, &std::free};
-  bool busy = false;
-};
-thread_local ThreadScratch thread_scratch;
 
 void* allocate_zeroed(std::size_t words) {
   void* memory = std::calloc(words, sizeof(capnp::word));
@@ -46,16 +40,37 @@ kj::ArrayPtr<capnp::word> ScratchBuilder::allocateSegment(capnp::uint minimum) {
   return kj::arrayPtr(memory, words);
 }
 
-Scratch::Scratch() {
-  auto& mine = thread_scratch;
-  if (mine.busy) return;
-  if (!mine.words) mine.words.reset(static_cast<capnp::word*>(allocate_zeroed(kScratchWords)));
-  mine.busy = true;
-  words = kj::arrayPtr(mine.words.get(), kScratchWords);
+Strip& Strip::of_thread() {
+  static thread_local Strip strip;
+  return strip;
 }
 
-Scratch::~Scratch() {
-  if (words.size() != 0) thread_scratch.busy = false;
+void Strip::Free::operator()(capnp::word* memory) const { std::free(memory); }
+
+void Strip::start_over() {
+  if (!memory_) memory_.reset(static_cast<capnp::word*>(allocate_zeroed(kWords)));
+  builder_.emplace(kj::arrayPtr(memory_.get(), kWords));  // after the last one has cleared what was used
+  root_ = builder_->getRoot<capnp::AnyPointer>();
+  used_ = 1;
+}
+
+kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> Strip::segments() {
+  const auto segments = builder_->getSegmentsForOutput();
+  if (segments.size() > 1) {
+    // Pointers from one segment into another count from its beginning, so the first goes whole: without the messages of others.
+    std::memset(static_cast<void*>(memory_.get() + 1), 0, (used_ - 1) * sizeof(capnp::word));
+    return segments;
+  }
+  // Everything lies behind the message before. The word between, the last one of that or the common root, is free for a root of
+  // its own, which leads right behind itself.
+  std::uint64_t root = 0;
+  std::memcpy(&root, memory_.get(), sizeof root);
+  root &= 0xffffffff'00000000;
+  capnp::word* begin = memory_.get() + used_ - 1;
+  std::memcpy(static_cast<void*>(begin), &root, sizeof root);
+  used_ = segments[0].size();
+  message_ = kj::arrayPtr(begin, memory_.get() + used_);
+  return kj::arrayPtr(&message_, 1);
 }
 
 }  // namespace troupe::detail

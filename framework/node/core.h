@@ -138,7 +138,7 @@ class Core final : public TreeEvents {
 
   // ── core_send.cpp
   void hold(Peer::Paused& paused, KeptFrame frame);
-  void owe(Link& link, KeptFrame frame);
+  std::byte* owe(Link& link, const message::FrameHeader& header, std::size_t size);
   bool to_nobody(const message::FrameHeader& header, const Death& why);
   void check_bound(const message::FrameHeader& header, std::size_t owed) const;
   void mark_dirty(Link& link) {

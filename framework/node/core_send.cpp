@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <troupe/errors.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace troupe::node {
@@ -37,7 +38,7 @@ bool Core::send(std::uint64_t process, const FrameHeader& header, const detail::
     return true;
   }
   if (when_full == detail::WhenFull::tell) return false;
-  owe(*link, KeptFrame(header, payload));
+  message::write_frame(owe(*link, header, message::frame_size(payload)), header, payload);
   return true;
 }
 
@@ -52,7 +53,7 @@ void Core::forward(std::uint64_t process, KeptFrame frame) {
     return static_cast<void>(to_nobody(frame.header(), {Death::Cause::unreachable, 0, "message larger than the link to it takes"}));
   }
   if (link->send(frame)) return mark_dirty(*link);
-  owe(*link, std::move(frame));
+  std::ranges::copy(frame.bytes(), owe(*link, frame.header(), frame.bytes().size()));
 }
 
 // Whoever asks a process that is known to be dead, or that cannot be reached, has the answer at once, from ourselves.
@@ -68,17 +69,17 @@ void Core::check_bound(const FrameHeader& header, std::size_t owed) const {
   throw std::length_error(fmt::format("{} bytes wait for room in a link: send less from one handler, or use try_send()", owed));
 }
 
-// The link is full: the frame waits, and so does the actor that sent it.
-void Core::owe(Link& link, KeptFrame frame) {
-  const FrameHeader header = frame.header();
-  check_bound(header, link.owed_bytes() + frame.bytes().size());
-  link.keep(std::move(frame), is_control(header.kind));
+// The link is full: the frame, which is to be written to where this says, waits, and so does the actor that sent it.
+std::byte* Core::owe(Link& link, const FrameHeader& header, std::size_t size) {
+  check_bound(header, link.owed_bytes() + size);
+  std::byte* place = link.keep(size, is_control(header.kind));
   note_owing(link);
-  if (!running_) return;
+  if (!running_) return place;
   const CellId id{running_->self.slot, running_->self.generation};
-  if (!link.waiters.empty() && link.waiters.back() == id) return;
+  if (!link.waiters.empty() && link.waiters.back() == id) return place;
   link.waiters.push_back(id);
   ++running_->waits_for_links;
+  return place;
 }
 
 // The receiver's mailbox is full: the same.

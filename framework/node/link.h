@@ -18,6 +18,26 @@ namespace troupe::node {
 
 class Peer;
 
+// Whole frames, one behind the other in one piece of memory: there may be thousands of them, and they are short.
+//
+// Threads: a value.
+class FrameQueue {
+ public:
+  [[nodiscard]] bool empty() const { return begin_ == end_; }
+  // Room for a frame of that size, at the end, aligned to 8 bytes; good until the next call.
+  std::byte* push_back(std::size_t size);
+  [[nodiscard]] std::span<const std::byte> front() const;
+  void pop_front();
+
+ private:
+  void make_room(std::size_t size);
+
+  std::unique_ptr<std::byte[]> memory_;  // each frame behind its size
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
 // One link of a node, and what has to wait for room in it. Calls a ring directly, anything else through Transport.
 //
 // Threads: the node's.
@@ -36,9 +56,9 @@ class Link {
     return true;
   }
   bool send(const KeptFrame& frame);
-  // Keeps it until there is room: behind the others, or before all that is no control message. Throws std::length_error if it is
-  // larger than the link takes.
-  void keep(KeptFrame frame, bool control);
+  // Where to write a frame that is kept until there is room: behind the others, or before all that is no control message. Throws
+  // std::length_error if it is larger than the link takes.
+  std::byte* keep(std::size_t size, bool control);
   // Sends what waits, as far as there is room; true when nothing waits any more.
   bool push();
   bool flush() { return ring_ ? ring_->flush() : transport_->flush(); }
@@ -66,8 +86,8 @@ class Link {
   std::uint64_t id_;
   std::unique_ptr<transport::Transport> transport_;
   transport::RingTransport* ring_;
-  std::deque<KeptFrame> control_;
-  std::deque<KeptFrame> frames_;
+  FrameQueue control_;
+  FrameQueue frames_;
   std::size_t owed_bytes_ = 0;
   std::size_t owed_frames_ = 0;
 };

@@ -3,8 +3,11 @@
 #include <troupe/address.h>
 #include <troupe/errors.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "message/decode.h"
@@ -122,6 +125,44 @@ TEST_CASE("a fill that throws leaves nothing behind") {
   detail::read<Flat>(Received(frame).body, [](Flat::Reader flat) { CHECK(flat.getA() == 0); });
 }
 
+TEST_CASE("messages one after the other share no bytes") {
+  // Small ones until the memory that they are built in has been used up several times, large ones and failures among them.
+  const std::string secret = "a secret of twenty-eight bytes";
+  for (int i = 0; i < 3000; ++i) {
+    const std::string name(static_cast<std::size_t>(i % 50), static_cast<char>('a' + i % 26));
+    const auto frame = frame_of<Tree>([&](Tree::Builder tree) {
+      tree.setName("replaced");
+      tree.setName(name);
+      tree.initAddress().setSlot(static_cast<unsigned>(i));
+    });
+    const Received small(frame);
+    REQUIRE(small.body.checked);
+    REQUIRE(frame.size() <= sizeof(FrameHeader) + 8 * (1 + 4 + 2 + 8 + 2));
+    detail::read<Tree>(small.body, [&](Tree::Reader tree) {
+      REQUIRE(std::string(tree.getName()) == name);
+      REQUIRE(tree.getAddress().getSlot() == static_cast<unsigned>(i));
+      REQUIRE_FALSE(tree.hasData());
+    });
+    if (i % 100 == 50) {
+      CHECK_THROWS_AS(frame_of<Tree>([&](Tree::Builder tree) {
+                        tree.setName(secret);
+                        throw std::runtime_error("no");
+                      }),
+                      std::runtime_error);
+    }
+    if (i % 300 != 150) continue;
+    static_cast<void>(frame_of<Tree>([&](Tree::Builder tree) { tree.setName(secret); }));
+    const auto large = frame_of<Tree>([&](Tree::Builder tree) { tree.initData(200000)[199999] = 1; });
+    CHECK(Received(large).body.segmented);
+    CHECK(std::ranges::search(large, std::as_bytes(std::span(secret))).empty());
+    detail::read<Tree>(Received(large).body, [](Tree::Reader tree) {
+      CHECK(tree.getData().size() == 200000);
+      CHECK(tree.getData()[199999] == 1);
+      CHECK_FALSE(tree.hasName());
+    });
+  }
+}
+
 TEST_CASE("frames that are not what they say are refused") {
   const auto good = frame_of<Flat>([](Flat::Builder flat) { flat.setA(1); });
   const auto with = [&](std::size_t at, std::uint8_t value) {
@@ -137,9 +178,9 @@ TEST_CASE("frames that are not what they say are refused") {
   CHECK_THROWS_AS(Received(with(4, static_cast<std::uint8_t>(Kind::pause))), ProtocolError);
   CHECK_THROWS_AS(Received(with(5, 4)), ProtocolError);
   CHECK_THROWS_AS(Received(with(6, 1)), ProtocolError);
-  CHECK_THROWS_AS(Received(with(40, 4)), ProtocolError);     // the root elsewhere
-  CHECK_THROWS_AS(Received(with(44, 200)), ProtocolError);   // more data than there is
-  CHECK_THROWS_AS(Received(with(46, 1)), ProtocolError);     // with a pointer
+  CHECK_THROWS_AS(Received(with(40, 4)), ProtocolError);    // the root elsewhere
+  CHECK_THROWS_AS(Received(with(44, 200)), ProtocolError);  // more data than there is
+  CHECK_THROWS_AS(Received(with(46, 1)), ProtocolError);    // with a pointer
 }
 
 TEST_CASE("no bytes whatever do harm") {
@@ -148,7 +189,8 @@ TEST_CASE("no bytes whatever do harm") {
   std::size_t refused = 0;
   for (int round = 0; round < 20000; ++round) {
     auto bad = tree;
-    for (int flips = 0; flips < 3; ++flips) bad[40 + random() % (bad.size() - 40)] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
+    for (int flips = 0; flips < 3; ++flips)
+      bad[40 + random() % (bad.size() - 40)] ^= std::byte{static_cast<unsigned char>(1u << random() % 8)};
     try {
       detail::read<Tree>(Received(bad).body, [](Tree::Reader reader) { count(reader); });
     } catch (const ProtocolError&) {

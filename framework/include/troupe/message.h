@@ -1,5 +1,6 @@
 #pragma once
 
+#include <capnp/any.h>
 #include <capnp/message.h>
 #include <capnp/schema.h>
 #include <capnp/serialize.h>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -65,14 +67,60 @@ class ScratchBuilder final : public capnp::MessageBuilder {
   std::vector<std::unique_ptr<void, Free>> more_;
 };
 
-// The calling thread's memory for the first segment; the second user at the same time gets none.
-class Scratch {
+// Where a thread builds its messages, one behind the other: only when the memory is used up is it cleared, and the builder and its
+// arena, which cost more than a small message, are made anew. While one is being built a second one has to be built elsewhere.
+class Strip {
  public:
-  Scratch();
-  ~Scratch();
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  kj::ArrayPtr<capnp::word> words;
+  static Strip& of_thread();
+  [[nodiscard]] bool busy() const { return busy_; }
+
+  // One message. Its payload is good until this is destroyed.
+  class Use {
+   public:
+    explicit Use(Strip& strip) : strip_(strip) { strip.busy_ = true; }
+    ~Use() {
+      if (!ended_in_place_) strip_.builder_.reset();
+      strip_.busy_ = false;
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+    template <class T>
+    typename T::Builder begin() {
+      return strip_.next_root().template initAs<T>();
+    }
+    kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> end() {
+      const auto segments = strip_.segments();
+      ended_in_place_ = segments.size() == 1;
+      return segments;
+    }
+
+   private:
+    Strip& strip_;
+    bool ended_in_place_ = false;
+  };
+
+ private:
+  static constexpr std::size_t kWords = 8192;
+  static constexpr std::size_t kTurn = 2048;  // the last message to start does so before this
+  struct Free {
+    void operator()(capnp::word* memory) const;
+  };
+
+  capnp::AnyPointer::Builder next_root() {
+    if (!builder_ || used_ >= kTurn) start_over();
+    memory_[0] = capnp::word{};  // the message before is not to be cleared
+    return *root_;
+  }
+  void start_over();
+  kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments();
+
+  std::unique_ptr<capnp::word[], Free> memory_;
+  std::optional<ScratchBuilder> builder_;
+  std::optional<capnp::AnyPointer::Builder> root_;  // at memory_[0], of all messages in turn
+  std::size_t used_ = 0;                            // words, by the messages so far
+  kj::ArrayPtr<const capnp::word> message_;
+  bool busy_ = false;
 };
 
 // One builder a thread and type for flat structs: setting one up costs more than filling and sending the message.
@@ -113,11 +161,18 @@ decltype(auto) build(Fill&& fill, Use&& use) {
       return use(scratch.payload());
     }
   }
-  Scratch scratch;
-  ScratchBuilder builder(scratch.words);
-  fill(builder.initRoot<T>());
-  auto segments = builder.getSegmentsForOutput();
-  return use(Payload{capnp::typeId<T>(), segments.begin(), segments.size(), is_flat<T> && segments.size() == 1});
+  const auto pass_on = [&](kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) -> decltype(auto) {
+    return use(Payload{capnp::typeId<T>(), segments.begin(), segments.size(), is_flat<T> && segments.size() == 1});
+  };
+  Strip& strip = Strip::of_thread();
+  if (strip.busy()) {  // a `fill` or `use` that sends something itself
+    ScratchBuilder builder(nullptr);
+    fill(builder.initRoot<T>());
+    return pass_on(builder.getSegmentsForOutput());
+  }
+  Strip::Use message(strip);
+  fill(message.template begin<T>());
+  return pass_on(message.end());
 }
 
 // Calls `use` with a reader of the message.
