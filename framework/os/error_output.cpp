@@ -25,16 +25,16 @@ int open_again() {
 
 }  // namespace
 
-void print_error_output(std::string_view text) {
+bool print_error_output(std::string_view text) {
   static const int own = open_again();
   static const bool socket = is_kind(S_IFSOCK);
   pollfd room{STDERR_FILENO, POLLOUT, 0};
-  if (own < 0 && !socket && ::poll(&room, 1, 0) != 1) return;
-  // It may fail; there is nobody to tell.
-  static_cast<void>(retry_interrupted([&] {
+  if (own < 0 && !socket && ::poll(&room, 1, 0) != 1) return false;
+  const auto written = retry_interrupted([&] {
     return socket ? ::send(STDERR_FILENO, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL)
                   : ::write(own < 0 ? STDERR_FILENO : own, text.data(), text.size());
-  }));
+  });
+  return written >= 0 || errno != EAGAIN;  // it may fail for good; there is nobody to tell
 }
 
 }  // namespace troupe::os

@@ -7,9 +7,9 @@
 #include <random>
 #include <string>
 
-#include "os/error_output.h"
 #include "process/guard.h"
 #include "supervisor/driver.h"
+#include "supervisor/messages.h"
 #include "topology/start.h"
 #include "topology/units.h"
 
@@ -48,6 +48,7 @@ class Runner final : public supervisor::DriverEvents {
       : root_(root),
         topology_(topology),
         options_(options),
+        messages_(root),
         driver_(root, of_processes(topology.supervisor, options), *this, std::random_device()()) {
     declare(topology.supervisor);
     root.choose_links([&topology](const std::string& one, const std::string& other) { return topology.link_between(one, other); });
@@ -65,13 +66,13 @@ class Runner final : public supervisor::DriverEvents {
 
   void signalled(int signal) {
     if (signal_ != 0) {
-      say("stopping at once");
+      messages_.say("stopping at once");
       return driver_.kill();
     }
     signal_ = signal;
     std::size_t running = 0;
     driver_.tree().visit([&](const supervisor::Tree::View& view) { running += view.worker != 0; });
-    say(fmt::format("stopping {} process{} in order ({} again: at once)", running, running == 1 ? "" : "es",
+    messages_.say(fmt::format("stopping {} process{} in order ({} again: at once)", running, running == 1 ? "" : "es",
                     signal == SIGINT ? "Ctrl-C" : fmt::format("SIG{}", sigabbrev_np(signal))));
     driver_.stop();
   }
@@ -80,12 +81,9 @@ class Runner final : public supervisor::DriverEvents {
     if (note.decision == Decision::gave_up) return gave_up(path, note.death);
     if (note.decision == Decision::finished) {
       root_.withdraw(last_part(path), note.death);
-      if (note.death.normal()) return;
-      failed_ = true;
-      return say(fmt::format("`{}` {}; it is not restarted", path, note.death.describe()));
+      if (!note.death.normal()) failed_ = true;
     }
-    const std::string when = note.delay > Duration::zero() ? fmt::format("in {}ms", note.delay / std::chrono::milliseconds(1)) : "now";
-    say(fmt::format("`{}` {}; restart {} {}", path, note.death.describe(), note.restarts, when));
+    if (const std::string text = supervisor::describe(path, note); !text.empty()) messages_.say(text);
   }
 
   // The supervisors above give up one after the other: what it was about is the first of it, and said once.
@@ -109,20 +107,18 @@ class Runner final : public supervisor::DriverEvents {
   }
 
   void ended(const Outcome& outcome, const std::string&) override {
-    if (outcome.why == Outcome::Why::gave_up) say(reason_, true);
+    if (outcome.why == Outcome::Why::gave_up) messages_.say(error_label() + reason_);
+    messages_.flush();
     if (signal_ != 0) return root_.end(0, signal_);
     root_.end(outcome.why == Outcome::Why::done && !failed_ ? 0 : 1);
   }
 
-  void say(const std::string& what, bool error = false) {
-    const char* label = error ? options_.color ? "\x1b[1;31merror\x1b[0m: " : "error: " : "";
-    const std::string line = fmt::format("troupe: {}{}\n", label, what);
-    os::print_error_output(line);
-  }
+  [[nodiscard]] std::string error_label() const { return options_.color ? "\x1b[1;31merror\x1b[0m: " : "error: "; }
 
   process::Root& root_;
   const Topology& topology_;
   const RunOptions options_;
+  supervisor::Messages messages_;
   supervisor::Driver driver_;
   int signal_ = 0;
   bool failed_ = false;
