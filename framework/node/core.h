@@ -67,6 +67,11 @@ class Core final : public TreeEvents {
   void ended(detail::Cell& cell);
   void stop_all();
   void end_actors();  // at once
+  // One actor: its on_stop(), or its end as soon as what runs of it has returned.
+  void stop_actor(CellId id);
+  void end_actor(CellId id, const std::optional<Death>& death);
+  // Asked first, and alone, when all are to stop.
+  void set_keeper(CellId id) { keeper_ = id; }
   [[nodiscard]] const std::optional<Death>& last_death() const { return last_death_; }
   [[nodiscard]] bool has_actors() const { return slots_.size() != 0; }
   // A cell that could not run may be able to now.
@@ -223,6 +228,7 @@ class Core final : public TreeEvents {
   bool sent_in_pass_ = false;
   std::uint64_t actors_made_ = 0;
   CellId being_stopped_;
+  CellId keeper_;
   bool stopping_ = false;
   bool aborted_ = false;
 };

@@ -38,7 +38,8 @@ void Core::reconsider(detail::Cell& cell) {
 void Core::ended(detail::Cell& cell) {
   cell.gone = true;
   const Death death = cell.death.value_or(Death{Death::Cause::stopped, 0, ""});
-  if (!last_death_ || last_death_->normal()) last_death_ = death;
+  const bool kept = slots_.find(keeper_.slot, keeper_.generation) && slots_.find(keeper_.slot, keeper_.generation) != &cell;
+  if (!kept && (!last_death_ || last_death_->normal())) last_death_ = death;  // else it is its keeper's business
   answer_dropped(death);
   dying_of_ = &death;
   cell.actor.reset();
@@ -81,10 +82,26 @@ void Core::stop_all() {
   being_stopped_ = {};
 }
 
-// Newest first, one after the other.
+void Core::stop_actor(CellId id) {
+  detail::Cell* cell = slots_.find(id.slot, id.generation);
+  if (!cell) return;
+  cell->on_stop_wanted = true;
+  scheduler_.schedule(cell->shell);
+}
+
+void Core::end_actor(CellId id, const std::optional<Death>& death) {
+  detail::Cell* cell = slots_.find(id.slot, id.generation);
+  if (!cell) return;
+  if (death) cell->death = death;
+  cell->stop_wanted = true;
+  scheduler_.schedule(cell->shell);
+}
+
+// Newest first, one after the other; but who keeps the others knows better.
 void Core::stop_next() {
   if (slots_.find(being_stopped_.slot, being_stopped_.generation)) return;
-  detail::Cell* cell = slots_.newest();
+  detail::Cell* cell = slots_.find(keeper_.slot, keeper_.generation);
+  if (!cell) cell = slots_.newest();
   if (!cell) return;
   being_stopped_ = {cell->self.slot, cell->self.generation};
   cell->on_stop_wanted = true;

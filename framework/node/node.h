@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <troupe/actor.h>
@@ -80,6 +81,18 @@ class Node {
 // The node of this process is made when it is first needed, by `make` (which may start() it), and lives until the process ends.
 // A fork of the process has it made anew.
 void set_process_node(Function<Node&()> make);
+
+// For actors that keep others alive, on their node's thread. Stops one in order, or ends it as soon as what runs of it has returned,
+// with this Death if it is given.
+void stop_actor(const Address& actor);
+void end_actor(const Address& actor, const std::optional<Death>& death = {});
+// Makes an actor in this node; throws what its constructor throws. Gives a name to an actor of it; nobody, and the name waits again.
+Address spawn_here(Function<std::unique_ptr<Actor>(Context&)> make);
+void register_name(const std::string& name, const Address& actor);
+// When the process is to stop, this actor is asked before all others.
+void keep_by(const Address& actor);
+// The whole node, as if the process were to stop.
+void stop_all_here();
 
 // The calling thread is one that runs actors.
 [[nodiscard]] bool in_node();

@@ -110,13 +110,14 @@ sigset_t forwarded_signals() { return os::signal_set({SIGINT, SIGTERM, SIGHUP, S
 
 int forward_signal() { return SIGRTMAX - 1; }
 
-std::unique_ptr<Client> fork_tree(const Origin& origin) {
+std::unique_ptr<Client> fork_tree(const Origin& origin, const std::function<void(Root&)>& configure) {
   Fork fork = fork_root(origin);
   if (fork.root != 0) end_as(be_guard(std::move(fork)));
   try {
     RootLoop& root = make_root(origin, fork.guard);
     std::unique_ptr<Client> main;
     if (root.fork_main(main)) return main;
+    if (configure) configure(root);
     be_root(root);
   } catch (const std::exception& error) {  // not for the user's code, which has no business in root
     std::fprintf(stderr, "troupe: the tree could not be started: %s\n", error.what());

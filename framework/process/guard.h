@@ -19,7 +19,8 @@ int forward_signal();
 // stay behind and end as main does.
 //
 // What holds: when root is killed, guard ends whatever is left; when guard is killed, root does.
-std::unique_ptr<Client> fork_tree(const Origin& origin);
+// `configure` runs in root, before its loop.
+std::unique_ptr<Client> fork_tree(const Origin& origin, const std::function<void(Root&)>& configure = {});
 
 // A tree without main: `configure` runs in root, before its loop. Returns in guard when all is over, with the exit code that
 // Root::end() was given; or dies of the signal given there.

@@ -50,6 +50,10 @@ Names::Answers Names::withdraw_all(const Death& why) {
 Names::Answers Names::register_name(const std::string& name, const Address& place) {
   if (names_.size() >= kNamesMax && !names_.contains(name)) return {};
   Entry& entry = names_[name];
+  if (!place) {  // nobody, for now
+    if (entry.place && entry.place->process == place.process) entry.place.reset();
+    return {};
+  }
   entry.place = place;
   entry.death.reset();
   return answer_all(entry);

@@ -43,7 +43,7 @@ class Names {
   Answers withdraw(const std::string& name, const Death& why);
   // No name is waited for any more; those that are there stay as long as their processes.
   Answers withdraw_all(const Death& why);
-  // The last to register has the name.
+  // The last to register has the name. Nobody (generation 0) gives it back: the next one is waited for.
   Answers register_name(const std::string& name, const Address& place);
   Answers look_up(const std::string& name, const Asker& asker);
   // Takes the names of a process that ended, and forgets what it asked.

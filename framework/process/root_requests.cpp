@@ -65,6 +65,7 @@ void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
         return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
       case Request::LAST_WORDS: client.last_words = request.getLastWords(); return;
       case Request::CONNECT: return connect(client, request.getConnect(), std::move(packet));
+      case Request::ORDER: return order(client, request, packet.descriptors);
     }
     throw ProtocolError("unknown request");
   });
@@ -86,6 +87,25 @@ void RootLoop::start(Process& client, control::Start::Reader start, os::Received
   }
   client.last_started = std::max(client.last_started, count_of(start.getId()));
   introduce_early(client);
+}
+
+void RootLoop::order(Process& client, control::Request::Reader request, const std::vector<os::Descriptor>& descriptors) {
+  if (client.dead) return;
+  if (!service_) throw ProtocolError("there is no service here");
+  client.uses_service = true;
+  const auto inside = request.getOrder();
+  if (descriptors.empty()) return service_->ordered(client.id, {reinterpret_cast<const std::byte*>(inside.begin()), inside.size()});
+  service_->ordered(client.id, read_sealed(descriptors.front()));
+}
+
+void RootLoop::tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) {
+  Process* process = roster_.by_id(client);
+  if (!process) return;
+  Outgoing<control::Notice> notice;
+  auto told = notice->initNews();
+  told.setChannel(channel);
+  told.setData(kj::arrayPtr(reinterpret_cast<const kj::byte*>(news.data()), news.size()));
+  tell(*process, notice.bytes());
 }
 
 // A living process that `client` started; none if it is dead.

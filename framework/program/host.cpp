@@ -49,7 +49,8 @@ int host_actor(Function<std::unique_ptr<Actor>(Context&)> make, const HostOption
   }
   tree.ready();
   const Death death = node.run();
-  return death.normal() ? 0 : failed(fmt::format("an actor {}", death.describe()), options);
+  if (death.normal()) return 0;
+  return failed(death.cause == Death::Cause::cascade ? death.detail : fmt::format("an actor {}", death.describe()), options);
 }
 
 node::Node& process_node() {

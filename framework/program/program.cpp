@@ -8,6 +8,7 @@
 #include "process/client.h"
 #include "process/guard.h"
 #include "program/host.h"
+#include "supervisor/service.h"
 
 namespace troupe {
 
@@ -25,7 +26,7 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
   static const process::Origin origin;
   node::set_process_node(program::process_node);
   state_ = std::make_unique<State>();
-  state_->client = process::fork_tree(origin);
+  state_->client = process::fork_tree(origin, [](process::Root& root) { root.serve(*new supervisor::Supervision(root)); });
 }
 
 Program::~Program() {

@@ -46,17 +46,7 @@ struct DeleteChild { Request request; std::string id; };
 using Event = std::variant<event::Begin, event::Ready, event::Ended, event::Tick, event::Stop, event::Kill, event::StartChild,
                            event::TerminateChild, event::RestartChild, event::DeleteChild>;
 
-enum class Result : std::uint8_t {
-  ok,
-  not_found,
-  running,
-  restarting,
-  already_present,
-  already_started,
-  invalid,        // see spec_problem()
-  failed,         // did not start; the answer says why
-  shutting_down,  // the supervisor is ending
-};
+using Result = troupe::ChildResult;
 
 // What was decided about a child that ended by itself.
 enum class Decision : std::uint8_t { restart, finished, gave_up };

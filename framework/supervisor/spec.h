@@ -7,31 +7,15 @@
 
 #include <troupe/death.h>
 #include <troupe/duration.h>
+#include <troupe/supervision.h>
 
 namespace troupe::supervisor {
 
-// What happens to the other children when one dies that is to be restarted.
-enum class Strategy : std::uint8_t { one_for_one, one_for_all, rest_for_one };
-
-// Which ends a child is restarted after: all, those that are not normal, none.
-enum class Restart : std::uint8_t { permanent, transient, temporary };
-
-// Whether a supervisor ends when significant children end by themselves.
-enum class AutoShutdown : std::uint8_t { never, any_significant, all_significant };
-
-// A child that cannot be started the first time: give up at once, as OTP does, or count it as a restart and try again.
-enum class FirstStart : std::uint8_t { abort, retry };
-
-// How long to wait before a restart. The first one comes at once; from the second in a row on the wait is `min`, then `factor`
-// times longer each time up to `max`, spread by `jitter` (0.2: ±20 %) so that children do not come back in step. A child that was
-// up for `reset` starts over. `min` 0 turns it off.
-struct Backoff {
-  Duration min{0};
-  Duration max = std::chrono::seconds(10);
-  double factor = 2;
-  double jitter = 0.2;
-  Duration reset = std::chrono::seconds(10);
-};
+using troupe::AutoShutdown;
+using troupe::Backoff;
+using troupe::FirstStart;
+using troupe::Restart;
+using troupe::Strategy;
 
 // The wait before the restart after `failures` ends in a row; `random` is uniform in [0, 1).
 Duration backoff_delay(const Backoff& backoff, unsigned failures, double random);

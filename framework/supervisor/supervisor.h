@@ -15,16 +15,7 @@ namespace troupe::supervisor {
 
 using Time = Clock::time_point;
 
-enum class ChildState : std::uint8_t {
-  stopped,   // not running, and nothing is to be done about it
-  pending,   // to be started when its turn comes
-  waiting,   // to be started when its back-off has passed
-  starting,  // started, not ready yet
-  running,
-  stopping,  // asked to stop
-  killing,   // killed, not yet gone
-};
-
+using troupe::ChildState;
 const char* name_of(ChildState state);
 
 struct Child {

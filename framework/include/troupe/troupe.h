@@ -12,4 +12,6 @@
 #include <troupe/message.h>
 #include <troupe/process.h>
 #include <troupe/program.h>
+#include <troupe/supervision.h>
+#include <troupe/supervisor.h>
 #include <troupe/value.h>

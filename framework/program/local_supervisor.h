@@ -1,0 +1,77 @@
+#pragma once
+
+#include <troupe/actor.h>
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "supervisor/tree.h"
+#include "supervisor/wire.h"
+
+namespace troupe::program {
+
+// A worker that is an actor of this process.
+class ActorWork final : public supervisor::Work {
+ public:
+  using Make = std::unique_ptr<Actor> (*)(Context&, std::span<const std::byte>);
+  ActorWork(Make how, std::vector<std::byte> with) : make(how), arguments(std::move(with)) {}
+  const Make make;
+  const std::vector<std::byte> arguments;
+};
+
+// Such work as it travels. A pointer to a function means the same in all processes of a tree.
+class ActorForm final : public supervisor::WorkForm {
+ public:
+  void write(supervisor::wire::Child::Builder to, const supervisor::ChildSpec& from) const override;
+  [[nodiscard]] std::shared_ptr<const supervisor::Work> read(supervisor::wire::Child::Reader from) const override;
+};
+
+// A tree of supervisors over actors in this process, itself an actor: its decisions are those of supervisor::Tree, its children are
+// watched by monitors. A restarted actor has the name of its id again, and another address.
+//
+// An actor is stopped by its on_stop(), and killed once what runs of it has returned: one that never does return hangs the
+// process, which is the watchdog's business.
+//
+// It ends when its tree does: in order, or with Death::cascade when that gave up.
+//
+// Threads: the node's.
+class LocalSupervisor final : public Actor {
+ public:
+  LocalSupervisor(Context& context, const supervisor::SupervisorSpec& spec);
+  void on_stop() override;
+
+ private:
+  void carry_out(supervisor::Tree::Commands commands);
+  void act(const supervisor::tree_command::Start& start);
+  void act(const supervisor::tree_command::Stop& stop);
+  void act(const supervisor::tree_command::Kill& kill);
+  void act(const supervisor::tree_command::Started&) {}
+  void act(const supervisor::tree_command::Ended& ended);
+  void act(const supervisor::tree_command::Answer&) {}
+  void act(const supervisor::tree_command::Note& note);
+  void died(supervisor::WorkerId worker, const Death& death);
+  void arm_timer();
+
+  struct Worker {
+    Address address;
+    std::string name;
+  };
+  supervisor::Tree tree_;
+  std::deque<supervisor::TreeCommand> commands_;
+  bool acting_ = false;
+  std::unordered_map<supervisor::WorkerId, Worker> workers_;
+  Timer timer_;
+  std::optional<supervisor::Time> timer_at_;
+};
+
+// Entries: a process that hosts one supervised actor, or a LocalSupervisor. The arguments: a message of wire::Child, or of wire::Supervisor.
+int host_child(std::span<const std::byte> arguments);
+int host_supervisor(std::span<const std::byte> arguments);
+
+}  // namespace troupe::program
