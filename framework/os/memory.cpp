@@ -69,6 +69,8 @@ Mapping::Mapping(const Descriptor& memory, std::size_t size) : Mapping(MAP_SHARE
 
 Mapping Mapping::anonymous(std::size_t size) { return Mapping(MAP_PRIVATE | MAP_ANONYMOUS, -1, size); }
 
+Mapping Mapping::shared_anonymous(std::size_t size) { return Mapping(MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, size); }
+
 Mapping::~Mapping() {
   if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
 }

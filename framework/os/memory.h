@@ -35,6 +35,8 @@ class Mapping {
   Mapping(const Descriptor& memory, std::size_t size);
   // Zeroed pages for this process only.
   static Mapping anonymous(std::size_t size);
+  // The same, shared with what is forked from now on; pages are allocated when they are first touched.
+  static Mapping shared_anonymous(std::size_t size);
 
   Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
   Mapping& operator=(Mapping&& other) noexcept {

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -13,8 +15,10 @@
 #include <exception>
 #include <iostream>
 
+#include "os/affinity.h"
 #include "os/check_call.h"
 #include "os/signals.h"
+#include "process/crash.h"
 #include "process/mark.h"
 
 namespace troupe::process {
@@ -45,6 +49,7 @@ int run(const ChildSpec& spec, const os::Descriptor& arguments, Client& client) 
   std::string why = "uncaught exception";
   try {
     return spec.entry(arguments ? map_arguments(arguments) : std::span<const std::byte>(spec.arguments));
+  } catch (const Witness&) {  // nothing is: it looks where the next two come from
   } catch (const std::exception& error) {
     why += std::string(": ") + error.what();
   } catch (...) {
@@ -52,6 +57,37 @@ int run(const ChildSpec& spec, const os::Descriptor& arguments, Client& client) 
   std::fprintf(stderr, "%s: %s\n", spec.name.c_str(), why.c_str());
   client.last_words(why);
   return 1;
+}
+
+// As the specification wants it, or the process has failed to start.
+void apply(const Limits& limits) {
+  if (limits.open_files) {
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = *limits.open_files;
+    files.rlim_max = std::min<rlim_t>(files.rlim_max, *limits.open_files);
+    os::check_call(::setrlimit(RLIMIT_NOFILE, &files), "limit of open files");
+  }
+  if (limits.core_dumps) {
+    rlimit core{};
+    ::getrlimit(RLIMIT_CORE, &core);
+    core.rlim_cur = *limits.core_dumps ? core.rlim_max : 0;
+    os::check_call(::setrlimit(RLIMIT_CORE, &core), "limit of core dumps");
+  }
+  if (limits.nice) os::check_call(::setpriority(PRIO_PROCESS, 0, *limits.nice), "nice");
+  if (!limits.cpus.empty()) os::set_allowed_cpus(limits.cpus);
+  const std::string& folder = limits.working_directory;
+  if (!folder.empty()) os::check_call(::chdir(folder.c_str()), ("chdir " + folder).c_str());
+}
+
+void apply_or_fail(const Limits& limits, Client& client) {
+  if (limits == Limits{}) return;
+  try {
+    apply(limits);
+  } catch (const SystemError& error) {
+    client.failed(error.what());
+    ::_exit(1);
+  }
 }
 
 void read_nothing_from_terminal() {
@@ -96,6 +132,7 @@ void live(const Origin& origin, pid_t root, Birth birth) {
   const ChildSpec& spec = *birth.spec;
   std::vector<int> keep{birth.socket.get()};
   if (birth.arguments) keep.push_back(birth.arguments.get());
+  if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
   origin.close_later_descriptors(keep);
   read_nothing_from_terminal();
   os::ignore_signal(SIGINT);  // Ctrl-C is for main and for root
@@ -105,7 +142,9 @@ void live(const Origin& origin, pid_t root, Birth birth) {
   auto& client = *new Client(std::move(birth.socket), origin.modules,
                              {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent)});
   Client::set_here(&client);
-  origin.restore_limits_and_mask();  // last: from here on a signal may end us in the middle of user code only
+  open_black_box(birth.box, birth.serial, true);
+  apply_or_fail(spec.limits, client);
+  origin.restore_limits_and_mask(spec.limits.open_files.has_value());  // last: from here on a signal may end us in the middle of user code only
   std::exit(run(spec, birth.arguments, client));
 }
 
@@ -118,7 +157,8 @@ std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth bir
   auto client = std::make_unique<Client>(std::move(birth.socket), origin.modules,
                                          Client::Self{birth.id, birth.serial, "MainProcess", false, std::nullopt});
   Client::set_here(client.get());
-  origin.restore_limits_and_mask();
+  open_black_box(birth.box, birth.serial, false);
+  origin.restore_limits_and_mask(false);
   return client;
 }
 

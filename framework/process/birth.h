@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "os/descriptor.h"
+#include "process/black_box.h"
 #include "process/client.h"
 #include "process/entry.h"
 #include "process/id.h"
@@ -22,6 +23,8 @@ struct Birth {
   std::optional<Relative> parent;  // who started it, if that was not root
   os::Descriptor socket;          // to root
   os::Descriptor arguments;       // a memfd instead of spec->arguments, when they are large
+  os::Descriptor error;           // for standard error, where root keeps the end of that
+  BlackBox* box = nullptr;
 };
 
 // Ties the life of this process to that of its parent, which is `parent`; ends at once if that is dead already.

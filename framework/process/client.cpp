@@ -80,11 +80,19 @@ void Client::check_process() const {
   }
 }
 
+void Client::check_entry(Entry entry) const {
+  if (self_.executed) {
+    throw std::invalid_argument("this program was executed by another one of its tree: it can start programs there, but no functions");
+  }
+  (void)modules_.place_of(entry);
+}
+
 ProcessId Client::start(const ChildSpec& spec) {
   check_process();
   Outgoing<control::Request> request;
   auto start = request->initStart();
-  const EntryPlace place = modules_.place_of(spec.entry);
+  if (!spec.program) check_entry(spec.entry);
+  const EntryPlace place = spec.program ? EntryPlace{} : modules_.place_of(spec.entry);
   start.getEntry().setModule(place.module);
   start.getEntry().setOffset(place.offset);
   start.getEntry().setBuild(place.build);
@@ -267,37 +275,25 @@ void Client::last_words(const std::string& why) {
   send(request.bytes());
 }
 
-std::uint64_t Client::open_channel() {
-  const Lock lock(mutex_);
-  channels_[++last_channel_];
-  return last_channel_;
-}
-
-void Client::close_channel(std::uint64_t channel) {
-  const Lock lock(mutex_);
-  channels_.erase(channel);
-}
-
-void Client::order(std::span<const std::byte> order) {
+void Client::failed(const std::string& why) {
   check_process();
   Outgoing<control::Request> request;
+  request->setFailed(why.substr(0, kLastWordsMax));
+  send(request.bytes());
+}
+
+void Client::black_box(os::Descriptor memory) {
+  Outgoing<control::Request> request;
+  request->setBlackBox();
   std::vector<os::Descriptor> descriptors;
-  if (order.size() > kInlineArgumentsMax) descriptors.push_back(arguments_memfd(order));
-  else request->setOrder(kj::arrayPtr(reinterpret_cast<const kj::byte*>(order.data()), order.size()));
-  if (!descriptors.empty()) request->initOrder(0);
+  descriptors.push_back(std::move(memory));
   send(request.bytes(), descriptors);
 }
 
-std::optional<std::vector<std::byte>> Client::news(std::uint64_t channel, std::size_t index, Duration timeout) {
+int Client::give_socket() {
   check_process();
-  const auto deadline = deadline_after(timeout);
-  Lock lock(mutex_);
-  const auto there = [&] {
-    const auto found = channels_.find(channel);
-    return found != channels_.end() && index < found->second.size();
-  };
-  if (!wait(lock, deadline, there)) return std::nullopt;
-  return channels_.at(channel)[index];
+  ::fcntl(socket_.get(), F_SETFD, 0);
+  return socket_.get();
 }
 
 void Client::send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors) {
@@ -398,14 +394,6 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         if (found == records_.end()) return;
         found->second.watched = true;
         if (!found->second.sentinel && !descriptors.empty()) found->second.sentinel = std::move(descriptors.front());
-        return;
-      }
-      case control::Notice::NEWS: {
-        const auto found = channels_.find(notice.getNews().getChannel());
-        if (found == channels_.end()) return;
-        const auto data = notice.getNews().getData();
-        const auto* begin = reinterpret_cast<const std::byte*>(data.begin());
-        found->second.emplace_back(begin, begin + data.size());
         return;
       }
       case control::Notice::DOWN:

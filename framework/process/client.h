@@ -58,6 +58,7 @@ class Client {
     std::string name;
     bool daemon = false;
     std::optional<Relative> parent;
+    bool executed = false;  // another program than root's
   };
   // `socket`: our end.
   Client(os::Descriptor socket, const Modules& modules, Self self);
@@ -72,13 +73,14 @@ class Client {
   // False in a fork that the user made of this process.
   [[nodiscard]] bool is_here() const;
   [[nodiscard]] ProcessId self() const { return self_.id; }
+  [[nodiscard]] Serial serial() const { return self_.serial; }
   [[nodiscard]] const std::string& name() const { return self_.name; }
   [[nodiscard]] bool daemon() const { return self_.daemon; }
   // Who started this process; none of main, and of what root itself starts.
   [[nodiscard]] const std::optional<Relative>& parent() const { return self_.parent; }
 
   // Throws std::invalid_argument for an entry that other processes do not have.
-  void check_entry(Entry entry) const { (void)modules_.place_of(entry); }
+  void check_entry(Entry entry) const;
   // Starts a process. Its number is known at once; whether it could be started is told by its Death.
   // Throws std::invalid_argument for an entry that other processes do not have.
   ProcessId start(const ChildSpec& spec);
@@ -121,13 +123,12 @@ class Client {
   void ready();
   // Why this process is about to exit with another code than 0: the detail of its Death. The first line of `why`; the last call counts.
   void last_words(const std::string& why);
-
-  // Talks with Root's service: what is said on a channel of ours is kept, in order, until it is closed.
-  std::uint64_t open_channel();
-  void close_channel(std::uint64_t channel);
-  void order(std::span<const std::byte> order);
-  // The `index`-th news of that channel; nothing when `timeout` has passed.
-  std::optional<std::vector<std::byte>> news(std::uint64_t channel, std::size_t index, Duration timeout = kForever);
+  // The same, for one that never got to its entry.
+  void failed(const std::string& why);
+  // Where a program that was executed will leave word of its end.
+  void black_box(os::Descriptor memory);
+  // The connection, which stays open when this process executes another program. Not to be used here any more, unless that fails.
+  int give_socket();
 
   // Readable when pump() has something to do; edge- or level-triggered alike.
   [[nodiscard]] int descriptor();
@@ -171,8 +172,6 @@ class Client {
   std::uint32_t started_ = 0;
   std::unordered_map<ProcessId, Record> records_;
   std::deque<News> news_;
-  std::uint64_t last_channel_ = 0;
-  std::unordered_map<std::uint64_t, std::deque<std::vector<std::byte>>> channels_;
   std::unique_ptr<os::Epoll> waker_;  // once descriptor() was called: the socket and bell_
   os::Descriptor bell_;               // rung when another thread read what is for pump()
   os::Descriptor reader_bell_;        // rung when another thread read while one waits at the socket; once one waited

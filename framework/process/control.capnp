@@ -19,6 +19,19 @@ struct Start {
   stopTimeout  @5 :Int64;     # nanoseconds
   startTimeout @6 :Int64;
   daemon       @7 :Bool;
+  program      @8 :Bool;      # `entry` does not count: the arguments say what is executed
+  keepStderr   @9 :Bool;
+  limits       @10 :Limits;
+}
+
+struct Limits {               # see troupe::Limits
+  memoryBudget     @0 :UInt64;
+  memoryMax        @1 :UInt64;
+  openFiles        @2 :Int64 = -1;
+  coreDumps        @3 :Int8 = -1;
+  nice             @4 :Int32 = 1000;   # 1000: none
+  cpus             @5 :List(Int32);
+  workingDirectory @6 :Text;
 }
 
 struct Variable {
@@ -36,6 +49,11 @@ struct Death {
   cause  @0 :UInt8;
   code   @1 :Int32;
   detail @2 :Text;
+  time      @3 :Int64;        # nanoseconds since the epoch; 0: not known
+  restarts  @4 :UInt32;
+  message   @5 :Text;
+  stack     @6 :List(Text);
+  lastLines @7 :List(Text);
 }
 
 struct Request {              # a process to root
@@ -62,7 +80,8 @@ struct Request {              # a process to root
     }
     lastWords @12 :Text;      # one line: why this process will not end well
     sentinel  @13 :UInt64;    # answered by `watched`
-    order     @14 :Data;      # for Root's service; empty when it comes as a memfd, the packet's one descriptor
+    failed    @14 :Text;      # why this process could not be started
+    blackBox  @15 :Void;      # of one that was executed; the packet's descriptor is the memory
   }
 }
 
@@ -96,10 +115,6 @@ struct Notice {               # root to a process
     }
     watched  :group {         # the packet's descriptor is its pidfd; none if there was none to spare, or it is gone
       id       @14 :UInt64;
-    }
-    news     :group {         # of Root's service
-      channel  @15 :UInt64;
-      data     @16 :Data;
     }
   }
 }

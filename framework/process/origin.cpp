@@ -27,8 +27,8 @@ void Origin::close_later_descriptors(const std::vector<int>& keep) const {
   ::close_range(next, ~0u, 0);
 }
 
-void Origin::restore_limits_and_mask() const {
-  if (files.rlim_cur != files.rlim_max) ::setrlimit(RLIMIT_NOFILE, &files);
+void Origin::restore_limits_and_mask(bool but_files) const {
+  if (!but_files && files.rlim_cur != files.rlim_max) ::setrlimit(RLIMIT_NOFILE, &files);
   ::pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
 }
 

@@ -19,7 +19,7 @@ struct Origin {
   // Closes what root opened since, but not `keep`.
   void close_later_descriptors(const std::vector<int>& keep) const;
   // Undoes what root did to signals and limits. The terminal's SIGINT stays ignored: it is for main.
-  void restore_limits_and_mask() const;
+  void restore_limits_and_mask(bool but_files) const;
 
   Modules modules;
   std::vector<int> descriptors;  // sorted

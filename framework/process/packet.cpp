@@ -1,41 +1,73 @@
 #include "process/packet.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <chrono>
 
 namespace troupe::process {
 
 namespace {
 
-constexpr off_t kOrderSizeMax = 64 << 20;
+// As many lines as fit into a notice.
+unsigned lines_that_fit(const std::vector<std::string>& lines) {
+  std::size_t size = 0;
+  unsigned count = 0;
+  while (count < lines.size() && (size += lines[count].size() + 16) <= kEvidenceSizeMax) ++count;
+  return count;
+}
+
+void write(capnp::List<capnp::Text>::Builder to, const std::vector<std::string>& from) {
+  for (unsigned i = 0; i < to.size(); ++i) to.set(i, from[i]);
+}
+
+std::vector<std::string> read(capnp::List<capnp::Text>::Reader from) {
+  std::vector<std::string> lines;
+  for (const auto line : from) lines.emplace_back(line.cStr());
+  return lines;
+}
+
+void write(control::Limits::Builder to, const Limits& from) {
+  to.setMemoryBudget(from.memory_budget);
+  to.setMemoryMax(from.memory_max);
+  if (from.open_files) to.setOpenFiles(static_cast<std::int64_t>(*from.open_files));
+  if (from.core_dumps) to.setCoreDumps(*from.core_dumps ? 1 : 0);
+  if (from.nice) to.setNice(*from.nice);
+  auto cpus = to.initCpus(static_cast<unsigned>(from.cpus.size()));
+  for (unsigned i = 0; i < cpus.size(); ++i) cpus.set(i, from.cpus[i]);
+  to.setWorkingDirectory(from.working_directory);
+}
+
+Limits read(control::Limits::Reader from) {
+  Limits limits{.memory_budget = from.getMemoryBudget(), .memory_max = from.getMemoryMax()};
+  if (from.getOpenFiles() >= 0) limits.open_files = static_cast<std::size_t>(from.getOpenFiles());
+  if (from.getCoreDumps() >= 0) limits.core_dumps = from.getCoreDumps() > 0;
+  if (from.getNice() != 1000) limits.nice = from.getNice();
+  for (const auto cpu : from.getCpus()) limits.cpus.push_back(cpu);
+  limits.working_directory = from.getWorkingDirectory().cStr();
+  return limits;
+}
 
 }  // namespace
-
-std::vector<std::byte> read_sealed(const os::Descriptor& memfd) {
-  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  struct stat status;
-  const int seals = ::fcntl(memfd.get(), F_GET_SEALS);
-  if (seals < 0 || (seals & kSeals) != kSeals || ::fstat(memfd.get(), &status) != 0) throw ProtocolError("no sealed memory");
-  if (status.st_size > kOrderSizeMax) throw ProtocolError("an order of more than 64 MiB");
-  std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
-  for (std::size_t got = 0; got < bytes.size();) {
-    const auto size = ::pread(memfd.get(), bytes.data() + got, bytes.size() - got, static_cast<off_t>(got));
-    if (size <= 0) throw ProtocolError("memory that cannot be read");
-    got += static_cast<std::size_t>(size);
-  }
-  return bytes;
-}
 
 void write(control::Death::Builder to, const troupe::Death& from) {
   to.setCause(static_cast<std::uint8_t>(from.cause));
   to.setCode(from.code);
   if (!from.detail.empty()) to.setDetail(from.detail.substr(0, kDetailSizeMax));
+  to.setTime(std::chrono::nanoseconds(from.time.time_since_epoch()).count());
+  to.setRestarts(from.restarts);
+  if (!from.message.empty()) to.setMessage(from.message.substr(0, kDetailSizeMax));
+  if (!from.stack.empty()) write(to.initStack(lines_that_fit(from.stack)), from.stack);
+  if (!from.last_lines.empty()) write(to.initLastLines(lines_that_fit(from.last_lines)), from.last_lines);
 }
 
 troupe::Death read(control::Death::Reader from) {
   if (from.getCause() > static_cast<std::uint8_t>(troupe::Death::kLastCause)) throw ProtocolError("unknown cause of death");
-  return {static_cast<troupe::Death::Cause>(from.getCause()), from.getCode(), from.getDetail().cStr()};
+  troupe::Death death{static_cast<troupe::Death::Cause>(from.getCause()), from.getCode(), from.getDetail().cStr()};
+  death.time = std::chrono::system_clock::time_point(
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(from.getTime())));
+  death.restarts = from.getRestarts();
+  death.message = from.getMessage().cStr();
+  death.stack = read(from.getStack());
+  death.last_lines = read(from.getLastLines());
+  return death;
 }
 
 void write(control::LinkOptions::Builder to, const transport::LinkOptions& from) {
@@ -54,6 +86,9 @@ void write(control::Start::Builder to, const ChildSpec& from) {
   to.setStopTimeout(from.stop_timeout.count());
   to.setStartTimeout(from.start_timeout.count());
   to.setDaemon(from.daemon);
+  to.setProgram(from.program);
+  to.setKeepStderr(from.keep_stderr);
+  if (from.limits != Limits{}) write(to.initLimits(), from.limits);
   if (from.environment.empty()) return;
   auto variables = to.initEnvironment(static_cast<unsigned>(from.environment.size()));
   for (unsigned i = 0; i < variables.size(); ++i) {
@@ -68,6 +103,9 @@ ChildSpec read(control::Start::Reader from) {
   spec.stop_timeout = Duration(from.getStopTimeout());
   spec.start_timeout = Duration(from.getStartTimeout());
   spec.daemon = from.getDaemon();
+  spec.program = from.getProgram();
+  spec.keep_stderr = from.getKeepStderr();
+  if (from.hasLimits()) spec.limits = read(from.getLimits());
   for (const auto variable : from.getEnvironment()) {
     spec.environment.emplace_back(variable.getName().cStr(), variable.getValue().cStr());
   }

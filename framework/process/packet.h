@@ -22,9 +22,10 @@ namespace troupe::process {
 
 // A buffer that any packet fits into: what the kernel lets through by default is smaller.
 inline constexpr std::size_t kPacketSizeMax = 256 * 1024;
-// The same for what root says: no notice holds more than one line of text.
-inline constexpr std::size_t kNoticeSizeMax = 8 * 1024;
+// The same for what root says: no notice holds more than a death.
+inline constexpr std::size_t kNoticeSizeMax = 16 * 1024;
 inline constexpr std::size_t kDetailSizeMax = 2 * 1024;
+inline constexpr std::size_t kEvidenceSizeMax = 4 * 1024;  // of a stack, and of the last lines
 // Arguments larger than this travel in a memfd beside the packet.
 inline constexpr std::size_t kInlineArgumentsMax = 96 * 1024;
 
@@ -76,9 +77,6 @@ void read_packet(std::span<const std::byte> packet, Use use) {
     throw ProtocolError(std::string("malformed control message: ") + error.getDescription().cStr());
   }
 }
-
-// What a client handed over in a memfd that nobody can change any more. Throws ProtocolError for anything else.
-std::vector<std::byte> read_sealed(const os::Descriptor& memfd);
 
 // Values between C++ and the schema. Reading throws ProtocolError for what is no such value.
 void write(control::Death::Builder to, const troupe::Death& from);

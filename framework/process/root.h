@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <troupe/death.h>
 #include <troupe/duration.h>
+#include <troupe/limits.h>
 
 #include "process/entry.h"
 #include "process/id.h"
@@ -34,6 +34,9 @@ struct ChildSpec {
   Duration stop_timeout = std::chrono::seconds(5);                 // between SIGTERM and SIGKILL
   Duration start_timeout = kForever;                               // to say ready(); then SIGKILL and Death::not_ready
   bool daemon = false;                                             // stopped, not waited for, when its starter ends
+  bool program = false;                                            // `entry` does not count: see execute.h
+  bool keep_stderr = false;                                        // by root, the last lines, for its Death; passed on all the same
+  Limits limits = {};
 };
 
 // What the starter of a child hears, from root's loop: never from within a call to Root.
@@ -45,18 +48,6 @@ class ChildEvents {
   // Comes once for every child, also for one that could not be started, after everything the child had said. Grandchildren that
   // it forked itself are ended by then.
   virtual void ended(ProcessId child, const Death& death) = 0;
-};
-
-// Something else that root does for processes, without knowing what: supervisors that processes ask for. Called from root's loop.
-class Service {
- public:
-  virtual ~Service() = default;
-  // `client` said this with Client::order(). A ProtocolError ends it.
-  virtual void ordered(ProcessId client, std::span<const std::byte> order) = 0;
-  // A process that gave orders is dead.
-  virtual void gone(ProcessId client) = 0;
-  // The whole tree is to end; what the service has started is its own to end.
-  virtual void ending(bool at_once) = 0;
 };
 
 // What code that runs inside root may ask of it: the supervisors' driver and `troupe run`. Root is one thread with one loop; it
@@ -79,6 +70,8 @@ class Root {
   virtual void stop(ProcessId child) = 0;
   // At once, by SIGKILL.
   virtual void kill(ProcessId child) = 0;
+  // The same, and its Death is `why`. One that is hung is asked first where it is, and given a moment to say so.
+  virtual void kill(ProcessId child, const Death& why) = 0;
   // The pid of a child that is alive, else 0. Its zombie is not reaped before ended() was called, so the pid is its own.
   [[nodiscard]] virtual pid_t pid(ProcessId child) const = 0;
 
@@ -100,12 +93,6 @@ class Root {
 
   // Called with SIGINT, SIGTERM, SIGHUP or SIGQUIT for each time one was sent to the tree, however many of its processes got a copy.
   virtual void on_signal(std::function<void(int signal)> action) = 0;
-
-  // Hands orders to `service`, which lives as long as root.
-  virtual void serve(Service& service) { (void)service; }
-  // News for a process that gave orders; at most kNewsSizeMax bytes.
-  virtual void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) { (void)client, (void)channel, (void)news; }
-  static constexpr std::size_t kNewsSizeMax = 6 * 1024;
 
   // Ends whatever is left, in order, each within its own stop time-out, then leaves with `exit_code`; with `signal` instead of 0
   // the command dies of that signal, so that a shell script stops too. The first call counts.

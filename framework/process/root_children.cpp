@@ -1,5 +1,7 @@
 // How root starts and stops processes, and who is told of their end.
 
+#include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,10 +13,25 @@
 #include "os/pidfd.h"
 #include "os/socket.h"
 #include "process/birth.h"
+#include "process/crash.h"
 #include "process/packet.h"
 #include "process/root_loop.h"
 
 namespace troupe::process {
+
+namespace {
+
+// From being asked where it is to being killed.
+constexpr Duration kTimeToTell = std::chrono::milliseconds(50);
+
+std::string why_not_started(const SystemError& error) {
+  std::string why = error.what();
+  rlimit files{};
+  if (error.code().value() != EMFILE || ::getrlimit(RLIMIT_NOFILE, &files) != 0) return why;
+  return why + fmt::format(" (root needs 3 to 6 for each process and may open {}: see ulimit -n)", files.rlim_cur);
+}
+
+}  // namespace
 
 bool RootLoop::fork_main(std::unique_ptr<Client>& client) {
   auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
@@ -23,11 +40,12 @@ bool RootLoop::fork_main(std::unique_ptr<Client>& client) {
   process->serial = roster_.new_serial();
   process->name = "MainProcess";
   process->stop_timeout = ChildSpec{}.stop_timeout;
+  process->box = boxes_.take();
   started_ = 1;
   const pid_t root = ::getpid();
   process->pid = os::check_call(::fork(), "fork");
   if (process->pid == 0) {
-    client = live_as_main(origin_, root, {.id = kMain, .serial = process->serial, .socket = std::move(theirs)});
+    client = live_as_main(origin_, root, {.id = kMain, .serial = process->serial, .socket = std::move(theirs), .box = process->box});
     return true;
   }
   process->socket = std::move(ours);
@@ -50,13 +68,17 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
   process->name = spec.name;
   process->events = events;
   process->stop_timeout = spec.stop_timeout;
+  process->executed = spec.program;
+  process->box = boxes_.take();
   try {
     fork(*process, spec, std::move(arguments));
     watch(*process);
+    limit_memory(*process, spec.limits);
   } catch (const SystemError& error) {
     // Nothing knows of it yet, so it may be waited for: it cannot outlast SIGKILL.
     if (process->pid > 0 && ::kill(process->pid, SIGKILL) == 0) ::waitpid(process->pid, nullptr, 0);
-    return report_soon(id, {Death::Cause::failed_to_start, 0, error.what()}, events);
+    boxes_.give_back(process->box);
+    return report_soon(id, {Death::Cause::failed_to_start, 0, why_not_started(error)}, events);
   }
   Process& added = roster_.add(std::move(process));
   if (Process* starter = roster_.by_serial(starter_of(id))) starter->started.insert(id);
@@ -71,10 +93,11 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
 
 void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor arguments) {
   auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
+  os::Descriptor error = spec.keep_stderr && sink_.usable() ? make_output(process) : os::Descriptor();
   const pid_t root = ::getpid();
   process.pid = os::check_call(::fork(), "fork");
   if (process.pid == 0) {
-    Birth birth{process.id, process.serial, &spec, std::nullopt, std::move(theirs), std::move(arguments)};
+    Birth birth{process.id, process.serial, &spec, std::nullopt, std::move(theirs), std::move(arguments), std::move(error), process.box};
     if (const Process* starter = roster_.by_serial(starter_of(process.id))) birth.parent = {starter->name, starter->pid};
     live(origin_, root, std::move(birth));
   }
@@ -87,6 +110,7 @@ void RootLoop::watch(Process& process) {
   epoll_.add(process.pidfd.get(), EPOLLIN, key(Source::pidfd, process.serial));
   process.interest = EPOLLIN;
   epoll_.add(process.socket.get(), process.interest, key(Source::socket, process.serial));
+  if (process.output) epoll_.add(process.output.get(), EPOLLIN, key(Source::output, process.serial));
 }
 
 void RootLoop::report(ProcessId id, pid_t pid, const Death& death, ChildEvents* events) {
@@ -103,7 +127,9 @@ void RootLoop::report(ProcessId id, pid_t pid, const Death& death, ChildEvents* 
 }
 
 void RootLoop::report_soon(ProcessId id, const Death& death, ChildEvents* events) {
-  timers_.at(Clock::now(), [this, id, death, events] { report(id, 0, death, events); });
+  Death record = death;
+  record.time = std::chrono::system_clock::now();
+  timers_.at(Clock::now(), [this, id, record, events] { report(id, 0, record, events); });
 }
 
 void RootLoop::stop(ProcessId child) {
@@ -125,6 +151,15 @@ void RootLoop::stop(Process& process) {
   send_signal(process, SIGCONT);  // or it would not hear of it
   if (process.stop_timeout == kForever) return;
   process.kill_timer = timers_.at(deadline_after(process.stop_timeout), [this, id = process.id] { kill(id); });
+}
+
+void RootLoop::kill(ProcessId child, const Death& why) {
+  Process* process = roster_.by_id(child);
+  if (!process || process->verdict) return;
+  process->verdict = why;
+  if (why.cause != Death::Cause::hung) return kill(*process);
+  send_signal(*process, tell_stack_signal());
+  timers_.at(Clock::now() + kTimeToTell, [this, child] { kill(child); });
 }
 
 void RootLoop::kill(Process& process) {

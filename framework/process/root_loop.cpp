@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "os/pidfd.h"
+#include "process/autopsy.h"
 #include "process/birth.h"
+#include "process/crash.h"
 #include "process/guard.h"
 #include "process/mark.h"
 #include "process/packet.h"
@@ -18,17 +20,6 @@ namespace troupe::process {
 namespace {
 
 Serial serial_of(const epoll_event& event) { return static_cast<Serial>(event.data.u64 >> 3); }
-
-// Why a process ended that the kernel says ended so.
-Death death_of(const Process& process, const os::Exit& exit) {
-  if (process.verdict) return *process.verdict;
-  const bool as_asked = !exit.signalled || exit.code == SIGTERM || (exit.code == SIGKILL && process.killed);
-  if (process.stopping && as_asked) {
-    return {Death::Cause::stopped, exit.signalled ? -exit.code : exit.code, process.killed ? "by SIGKILL, SIGTERM was not enough" : ""};
-  }
-  if (exit.signalled) return {Death::Cause::signalled, exit.code, ""};
-  return {Death::Cause::exited, exit.code, exit.code == 0 ? "" : process.last_words};
-}
 
 // With more children than this, those that ended well have their strays looked for from time to time only.
 constexpr std::size_t kFewChildren = 64;
@@ -55,6 +46,8 @@ RootLoop::RootLoop(const Origin& origin, const os::Descriptor& guard)
       merge_(timers_, [this](SignalMerge::Merged merged) { signalled(merged); }),
       buffer_(kPacketSizeMax) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  os::block_signals(os::signal_set({SIGPIPE}));  // for the sink; those of our children are as they were
+  install_crash_handlers();
   raise_descriptor_limit(origin.files);
   epoll_.add(guard.get(), EPOLLIN, key(Source::guard));
   epoll_.add(signals_.descriptor(), EPOLLIN, key(Source::signals));
@@ -90,6 +83,10 @@ void RootLoop::attend(const epoll_event& event) {
     case Source::guard: return end_now(1, 0);
     case Source::signals: return;
     case Source::child_signals: return child_signalled();
+    case Source::sink: return sink_writable();
+    case Source::output:
+      if (Process* process = roster_.by_serial(serial_of(event)); process && process->output) read_output(*process);
+      return;
     case Source::socket: break;
   }
   Process* client = roster_.by_serial(serial_of(event));
@@ -105,7 +102,8 @@ void RootLoop::bury(Process& process) {
   }
   const auto exit = os::reap(process.pid);
   if (!exit) return postpone(process);
-  const Death death = death_of(process, *exit);
+  read_last_output(process);
+  const Death death = autopsy(process, *exit);
   strays_end_ = true;
   if (roster_.size() <= kFewChildren || !death.normal()) tend_strays();
   else tend_strays_at(next_look_);
@@ -114,6 +112,9 @@ void RootLoop::bury(Process& process) {
   timers_.cancel(process.kill_timer);
   introduce_early(process);
   const auto dead = roster_.remove(process, death);
+  if (!dead->own_box.bytes().empty()) dead->box = nullptr;
+  if (dead->over_budget && dead->box) dead->box->over_budget = 0;
+  boxes_.give_back(dead->box);
   for (ProcessId child : dead->started) stop(child);
   for (ProcessId peer : dead->linked) {
     if (Process* client = roster_.by_id(peer)) {
@@ -121,7 +122,6 @@ void RootLoop::bury(Process& process) {
       tell_down(*client, dead->id, death);
     }
   }
-  if (dead->uses_service) service_->gone(dead->id);
   if (dead->uses_names) names_.ended(dead->id, death);
   report(dead->id, dead->pid, death, dead->events);
   if (dead->id == main_) end(death.cause == Death::Cause::signalled ? 1 : death.exitcode(),
@@ -213,11 +213,7 @@ void RootLoop::end(int exit_code, int signal) {
   state_ = State::ending;
   ending_ = {exit_code, signal};
   withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
-  // What a service has started it ends itself, in its own order.
-  roster_.for_each([this](Process& process) {
-    if (!service_ || !process.events) stop(process);
-  });
-  if (service_) service_->ending(false);
+  roster_.for_each([this](Process& process) { stop(process); });
 }
 
 void RootLoop::end_now(int exit_code, int signal) {
@@ -225,7 +221,6 @@ void RootLoop::end_now(int exit_code, int signal) {
   if (state_ < State::ending_now) state_ = State::ending_now;
   withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
   roster_.for_each([this](Process& process) { kill(process); });
-  if (service_) service_->ending(true);
 }
 
 void RootLoop::leave_if_done() {

@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "os/epoll.h"
@@ -11,6 +12,7 @@
 #include "os/socket.h"
 #include "process/control.capnp.h"
 #include "process/ending.h"
+#include "process/error_sink.h"
 #include "process/names.h"
 #include "process/origin.h"
 #include "process/roster.h"
@@ -42,6 +44,7 @@ class RootLoop final : public Root {
   ProcessId start(ChildSpec spec, ChildEvents& events) override;
   void stop(ProcessId child) override;
   void kill(ProcessId child) override;
+  void kill(ProcessId child, const Death& why) override;
   [[nodiscard]] pid_t pid(ProcessId child) const override;
   TimerId call_at(Clock::time_point moment, std::function<void()> action) override;
   void cancel(TimerId timer) override;
@@ -50,8 +53,6 @@ class RootLoop final : public Root {
   void withdraw(const std::string& name, const Death& why) override;
   void withdraw_all(const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
-  void serve(Service& service) override { service_ = &service; }
-  void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) override;
   void end(int exit_code, int signal) override;
   void end_now(int exit_code, int signal) override;
 
@@ -64,7 +65,7 @@ class RootLoop final : public Root {
  private:
   enum class State { running, ending, ending_now, left };
   // What an event of the loop is about: the serial of a process, and which of its descriptors.
-  enum class Source : std::uint64_t { pidfd, socket, guard, signals, child_signals };
+  enum class Source : std::uint64_t { pidfd, socket, guard, signals, child_signals, output, sink };
   static constexpr std::uint64_t key(Source source, Serial serial = 0) {
     return std::uint64_t{serial} << 3 | static_cast<std::uint64_t>(source);
   }
@@ -91,14 +92,24 @@ class RootLoop final : public Root {
   void send_signal(const Process& process, int signal);
   void stop(Process& process);
   void kill(Process& process);
+  // Standard error and memory (root_output.cpp)
+  os::Descriptor make_output(Process& process);
+  bool read_output(Process& process);
+  void read_last_output(Process& process);
+  void pass_on(Process& process, std::span<const char> text);
+  void wait_for_sink();
+  void sink_writable();
+  void limit_memory(Process& process, const Limits& limits);
+  void look_at_memory();
+  void judge_memory(Process& process, std::size_t used);
   // What clients ask (root_requests.cpp)
   bool serve(Process& client);
   void handle(Process& client, os::ReceivedPacket packet);
   void start(Process& client, control::Start::Reader start, os::ReceivedPacket packet);
-  void order(Process& client, control::Request::Reader request, const std::vector<os::Descriptor>& descriptors);
   Process* child_of(Process& client, ProcessId child);
   void describe(Process& client, ProcessId child);
   void watch_for(Process& client, ProcessId child);
+  void take_black_box(Process& client, std::vector<os::Descriptor> descriptors);
   void connect(Process& client, ProcessId to, const transport::LinkOptions& options, std::vector<os::Descriptor> ends);
   void connect(Process& client, control::Request::Connect::Reader connect, os::ReceivedPacket packet);
   void introduce_early(Process& starter);
@@ -120,7 +131,6 @@ class RootLoop final : public Root {
   Timers timers_;
   SignalMerge merge_;
   std::function<void(int)> on_signal_;
-  Service* service_ = nullptr;
   std::function<transport::LinkOptions(const std::string&, const std::string&)> choose_link_;
   std::uint32_t started_ = 0;  // by root
   ProcessId main_ = kNoProcess;
@@ -131,6 +141,11 @@ class RootLoop final : public Root {
   Clock::time_point look_at_{};
   Timers::Id look_timer_ = 0;
   std::vector<std::byte> buffer_;
+  BlackBoxes boxes_;
+  ErrorSink sink_;
+  bool waits_for_sink_ = false;
+  std::string orphans_;  // what dead processes wrote to standard error that could not be passed on yet
+  Timers::Id memory_timer_ = 0;  // while there is a process whose memory is limited
 };
 
 }  // namespace troupe::process

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "os/socket.h"
+#include "process/execute.h"
 #include "process/packet.h"
 #include "process/root_loop.h"
 
@@ -47,6 +48,10 @@ void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
         }
         return;
       case Request::DESCRIBE: return describe(client, request.getDescribe());
+      case Request::FAILED:
+        if (!client.verdict) client.verdict = Death{Death::Cause::failed_to_start, 0, request.getFailed()};
+        return;
+      case Request::BLACK_BOX: return take_black_box(client, std::move(packet.descriptors));
       case Request::SENTINEL: return watch_for(client, request.getSentinel());
       case Request::READY:
         timers_.cancel(std::exchange(client.start_timer, 0));
@@ -65,7 +70,6 @@ void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
         return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
       case Request::LAST_WORDS: client.last_words = request.getLastWords(); return;
       case Request::CONNECT: return connect(client, request.getConnect(), std::move(packet));
-      case Request::ORDER: return order(client, request, packet.descriptors);
     }
     throw ProtocolError("unknown request");
   });
@@ -76,7 +80,7 @@ void RootLoop::start(Process& client, control::Start::Reader start, os::Received
   if (starter_of(start.getId()) != client.serial || roster_.by_id(start.getId())) throw ProtocolError("not a number to give");
   ChildSpec spec = read(start);
   const auto entry = start.getEntry();
-  spec.entry = origin_.modules.entry_at({entry.getModule(), entry.getOffset(), entry.getBuild()});
+  spec.entry = spec.program ? &execute : origin_.modules.entry_at({entry.getModule(), entry.getOffset(), entry.getBuild()});
   const auto arguments = start.getArguments();
   const auto* bytes = reinterpret_cast<const std::byte*>(arguments.begin());
   spec.arguments.assign(bytes, bytes + arguments.size());
@@ -89,23 +93,12 @@ void RootLoop::start(Process& client, control::Start::Reader start, os::Received
   introduce_early(client);
 }
 
-void RootLoop::order(Process& client, control::Request::Reader request, const std::vector<os::Descriptor>& descriptors) {
-  if (client.dead) return;
-  if (!service_) throw ProtocolError("there is no service here");
-  client.uses_service = true;
-  const auto inside = request.getOrder();
-  if (descriptors.empty()) return service_->ordered(client.id, {reinterpret_cast<const std::byte*>(inside.begin()), inside.size()});
-  service_->ordered(client.id, read_sealed(descriptors.front()));
-}
-
-void RootLoop::tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) {
-  Process* process = roster_.by_id(client);
-  if (!process) return;
-  Outgoing<control::Notice> notice;
-  auto told = notice->initNews();
-  told.setChannel(channel);
-  told.setData(kj::arrayPtr(reinterpret_cast<const kj::byte*>(news.data()), news.size()));
-  tell(*process, notice.bytes());
+// A program that was executed has no part in ours.
+void RootLoop::take_black_box(Process& client, std::vector<os::Descriptor> descriptors) {
+  if (!client.executed || descriptors.size() != 1 || !client.own_box.bytes().empty()) throw ProtocolError("no black box");
+  if (os::shared_memory_size(descriptors.front()) != BlackBox::kSize) throw ProtocolError("not a black box");
+  client.own_box = os::Mapping(descriptors.front(), BlackBox::kSize);
+  boxes_.give_back(std::exchange(client.box, reinterpret_cast<BlackBox*>(client.own_box.bytes().data())));
 }
 
 // A living process that `client` started; none if it is dead.

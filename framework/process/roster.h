@@ -13,7 +13,10 @@
 #include <troupe/duration.h>
 
 #include "os/descriptor.h"
+#include "os/memory.h"
+#include "process/black_box.h"
 #include "process/id.h"
+#include "process/last_lines.h"
 #include "process/root.h"
 #include "process/timers.h"
 #include "transport/link.h"
@@ -50,9 +53,17 @@ struct Process {
   bool killed = false;             // by us, after or instead of that
   std::optional<Death> verdict;    // why it ends, where the kernel's word is not the reason
   std::string last_words;          // of itself, why it will not end well
+  BlackBox* box = nullptr;         // one of BlackBoxes, or in own_box
+  os::Mapping own_box;             // of a process that was executed
+  os::Descriptor output;           // what it writes to standard error, where that is kept
+  LastLines last_lines;
+  std::string unsent;              // of that, not passed on yet
+  Limits limits;
+  os::Descriptor memory;           // /proc/PID/statm, where that is limited
+  bool over_budget = false;
+  bool executed = false;           // another program, which shares no functions with us
   bool dead = false;               // its last words are being read
   bool uses_names = false;
-  bool uses_service = false;
   std::uint32_t interest = 0;      // what the loop waits for at the socket
   std::vector<Packet> outbox;
   std::unordered_set<ProcessId> started;  // by it, and alive

@@ -12,6 +12,8 @@
 
 #include "os/cpus.h"
 #include "process/client.h"
+#include "process/crash.h"
+#include "process/execute.h"
 
 namespace troupe {
 
@@ -117,7 +119,21 @@ Process::State& Process::state() const {
   return *state_;
 }
 
+Process Process::program(const std::string& path, const std::vector<std::string>& arguments, ProcessOptions options) {
+  std::vector<std::string> words{path};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  Process process;
+  process.prepare({.run = nullptr, .bytes = process::words_to_execute(words)}, std::move(options));
+  return process;
+}
+
+bool over_memory_budget() {
+  const process::BlackBox* box = process::black_box();
+  return box && box->over_budget != 0;
+}
+
 void Process::run() {
+  if (!state().call.run) throw std::logic_error("another program runs in a process of its own only: start() it");
   if (state().id != process::kNoProcess) throw std::logic_error("run() of a process that was started");
   state_->call.run(state_->call.bytes);
 }
@@ -134,7 +150,10 @@ void Process::start() {
                                .name = state_->options.name,
                                .environment = state_->options.environment,
                                .stop_timeout = state_->options.stop_timeout,
-                               .daemon = state_->options.daemon.value()});
+                               .daemon = state_->options.daemon.value(),
+                               .program = state_->call.run == nullptr,
+                               .keep_stderr = state_->options.keep_stderr,
+                               .limits = state_->options.limits});
 }
 
 Process::State& Process::started() {

@@ -200,6 +200,27 @@ TEST_CASE("a signal to guard reaches root once") {
   CHECK(guard.wait() == -SIGTERM);
 }
 
+namespace {
+
+[[gnu::noinline]] int loop_on(std::span<const std::byte>) {
+  process::Client::here()->ready();
+  while (true) asm volatile("");
+}
+
+}  // namespace
+
+TEST_CASE("one that hangs is asked where it is, and killed") {
+  CHECK(run([](Root& root, Events& events) {
+          events.on_ready = [&root](ProcessId child) { root.kill(child, {Death::Cause::hung, -SIGKILL, "no sign of life for 5 s"}); };
+          events.on_ended = [&root](ProcessId, const Death& death) {
+            const bool right = death.describe() == "hung: no sign of life for 5 s" && death.exitcode() == -SIGKILL &&
+                               !death.stack.empty() && death.stack.front().find("loop_on") != std::string::npos;
+            root.end(right ? 7 : 8);
+          };
+          root.start({.entry = &loop_on}, events);
+        }) == 7);
+}
+
 TEST_CASE("the command ends as main does") {
   const troupe::test::Leftovers leftovers;
   CHECK(run_main([] { return 6; }) == 6);

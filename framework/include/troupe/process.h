@@ -12,6 +12,7 @@
 
 #include <troupe/death.h>
 #include <troupe/duration.h>
+#include <troupe/limits.h>
 #include <troupe/process_call.h>
 
 namespace troupe {
@@ -21,6 +22,8 @@ struct ProcessOptions {
   Duration stop_timeout = std::chrono::seconds(5);                     // terminate(): from SIGTERM to SIGKILL
   std::vector<std::pair<std::string, std::string>> environment = {};   // beside what Program found
   std::optional<bool> daemon = {};                                     // else as whoever makes the Process
+  bool keep_stderr = false;                                            // its last lines for its Death; printed all the same
+  Limits limits = {};
 };
 
 // A function that runs in a process of its own, as Python's multiprocessing.Process.
@@ -59,6 +62,8 @@ class Process {
     auto call = detail::make_call(options, function, std::forward<Args>(args)...);
     prepare(std::move(call), std::move(options));
   }
+  // Another program, looked for in $PATH. It is a process of the tree like the others; if it makes a troupe::Program, that joins it.
+  static Process program(const std::string& path, const std::vector<std::string>& arguments = {}, ProcessOptions options = {});
   Process(Process&&) noexcept;
   Process& operator=(Process&&) noexcept;
   virtual ~Process();
@@ -138,6 +143,9 @@ struct ParentProcess {
 
 // The children of this process that have not ended, also those whose Process is gone. Each is one more Process for the same child.
 [[nodiscard]] std::vector<Process> active_children();
+
+// This process has more memory than Limits::memory_budget allows, as of a tenth of a second ago.
+[[nodiscard]] bool over_memory_budget();
 
 // CPUs that this process may keep busy: those that it may run on, or fewer where its cgroup has a quota (rounded up).
 [[nodiscard]] int cpu_count();
