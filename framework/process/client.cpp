@@ -296,6 +296,39 @@ int Client::give_socket() {
   return socket_.get();
 }
 
+std::uint64_t Client::open_channel() {
+  const Lock lock(mutex_);
+  channels_[++last_channel_];
+  return last_channel_;
+}
+
+void Client::close_channel(std::uint64_t channel) {
+  const Lock lock(mutex_);
+  channels_.erase(channel);
+}
+
+void Client::order(std::span<const std::byte> order) {
+  check_process();
+  Outgoing<control::Request> request;
+  std::vector<os::Descriptor> descriptors;
+  if (order.size() > kInlineArgumentsMax) descriptors.push_back(arguments_memfd(order));
+  else request->setOrder(kj::arrayPtr(reinterpret_cast<const kj::byte*>(order.data()), order.size()));
+  if (!descriptors.empty()) request->initOrder(0);
+  send(request.bytes(), descriptors);
+}
+
+std::optional<std::vector<std::byte>> Client::news(std::uint64_t channel, std::size_t index, Duration timeout) {
+  check_process();
+  const auto deadline = deadline_after(timeout);
+  Lock lock(mutex_);
+  const auto there = [&] {
+    const auto found = channels_.find(channel);
+    return found != channels_.end() && index < found->second.size();
+  };
+  if (!wait(lock, deadline, there)) return std::nullopt;
+  return channels_.at(channel)[index];
+}
+
 void Client::send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors) {
   std::vector<int> fds;
   for (const auto& descriptor : descriptors) fds.push_back(descriptor.get());
@@ -394,6 +427,14 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         if (found == records_.end()) return;
         found->second.watched = true;
         if (!found->second.sentinel && !descriptors.empty()) found->second.sentinel = std::move(descriptors.front());
+        return;
+      }
+      case control::Notice::NEWS: {
+        const auto found = channels_.find(notice.getNews().getChannel());
+        if (found == channels_.end()) return;
+        const auto data = notice.getNews().getData();
+        const auto* begin = reinterpret_cast<const std::byte*>(data.begin());
+        found->second.emplace_back(begin, begin + data.size());
         return;
       }
       case control::Notice::DOWN:

@@ -130,6 +130,13 @@ class Client {
   // The connection, which stays open when this process executes another program. Not to be used here any more, unless that fails.
   int give_socket();
 
+  // Talks with Root's service: what is said on a channel of ours is kept, in order, until it is closed.
+  std::uint64_t open_channel();
+  void close_channel(std::uint64_t channel);
+  void order(std::span<const std::byte> order);
+  // The `index`-th news of that channel; nothing when `timeout` has passed.
+  std::optional<std::vector<std::byte>> news(std::uint64_t channel, std::size_t index, Duration timeout = kForever);
+
   // Readable when pump() has something to do; edge- or level-triggered alike.
   [[nodiscard]] int descriptor();
   void pump(ClientEvents& events);
@@ -172,6 +179,8 @@ class Client {
   std::uint32_t started_ = 0;
   std::unordered_map<ProcessId, Record> records_;
   std::deque<News> news_;
+  std::uint64_t last_channel_ = 0;
+  std::unordered_map<std::uint64_t, std::deque<std::vector<std::byte>>> channels_;
   std::unique_ptr<os::Epoll> waker_;  // once descriptor() was called: the socket and bell_
   os::Descriptor bell_;               // rung when another thread read what is for pump()
   os::Descriptor reader_bell_;        // rung when another thread read while one waits at the socket; once one waited

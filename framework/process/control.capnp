@@ -80,8 +80,9 @@ struct Request {              # a process to root
     }
     lastWords @12 :Text;      # one line: why this process will not end well
     sentinel  @13 :UInt64;    # answered by `watched`
-    failed    @14 :Text;      # why this process could not be started
-    blackBox  @15 :Void;      # of one that was executed; the packet's descriptor is the memory
+    failed    @15 :Text;      # why this process could not be started
+    blackBox  @16 :Void;      # of one that was executed; the packet's descriptor is the memory
+    order     @14 :Data;      # for Root's service; empty when it comes as a memfd, the packet's one descriptor
   }
 }
 
@@ -115,6 +116,10 @@ struct Notice {               # root to a process
     }
     watched  :group {         # the packet's descriptor is its pidfd; none if there was none to spare, or it is gone
       id       @14 :UInt64;
+    }
+    news     :group {         # of Root's service
+      channel  @15 :UInt64;
+      data     @16 :Data;
     }
   }
 }

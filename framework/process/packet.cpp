@@ -1,6 +1,9 @@
 #include "process/packet.h"
 
 #include <chrono>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace troupe::process {
 
@@ -46,6 +49,26 @@ Limits read(control::Limits::Reader from) {
 }
 
 }  // namespace
+
+
+constexpr off_t kOrderSizeMax = 64 << 20;
+
+}  // namespace
+
+std::vector<std::byte> read_sealed(const os::Descriptor& memfd) {
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  struct stat status;
+  const int seals = ::fcntl(memfd.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & kSeals) != kSeals || ::fstat(memfd.get(), &status) != 0) throw ProtocolError("no sealed memory");
+  if (status.st_size > kOrderSizeMax) throw ProtocolError("an order of more than 64 MiB");
+  std::vector<std::byte> bytes(static_cast<std::size_t>(status.st_size));
+  for (std::size_t got = 0; got < bytes.size();) {
+    const auto size = ::pread(memfd.get(), bytes.data() + got, bytes.size() - got, static_cast<off_t>(got));
+    if (size <= 0) throw ProtocolError("memory that cannot be read");
+    got += static_cast<std::size_t>(size);
+  }
+  return bytes;
+}
 
 void write(control::Death::Builder to, const troupe::Death& from) {
   to.setCause(static_cast<std::uint8_t>(from.cause));

@@ -78,6 +78,9 @@ void read_packet(std::span<const std::byte> packet, Use use) {
   }
 }
 
+// What a client handed over in a memfd that nobody can change any more. Throws ProtocolError for anything else.
+std::vector<std::byte> read_sealed(const os::Descriptor& memfd);
+
 // Values between C++ and the schema. Reading throws ProtocolError for what is no such value.
 void write(control::Death::Builder to, const troupe::Death& from);
 troupe::Death read(control::Death::Reader from);

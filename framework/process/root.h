@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,18 @@ class ChildEvents {
   virtual void ended(ProcessId child, const Death& death) = 0;
 };
 
+// Something else that root does for processes, without knowing what: supervisors that processes ask for. Called from root's loop.
+class Service {
+ public:
+  virtual ~Service() = default;
+  // `client` said this with Client::order(). A ProtocolError ends it.
+  virtual void ordered(ProcessId client, std::span<const std::byte> order) = 0;
+  // A process that gave orders is dead.
+  virtual void gone(ProcessId client) = 0;
+  // The whole tree is to end; what the service has started is its own to end.
+  virtual void ending(bool at_once) = 0;
+};
+
 // What code that runs inside root may ask of it: the supervisors' driver and `troupe run`. Root is one thread with one loop; it
 // forks, reaps and introduces, and runs no user code. Calls return at once; what they cause is heard later, from the loop.
 //
@@ -93,6 +106,12 @@ class Root {
 
   // Called with SIGINT, SIGTERM, SIGHUP or SIGQUIT for each time one was sent to the tree, however many of its processes got a copy.
   virtual void on_signal(std::function<void(int signal)> action) = 0;
+
+  // Hands orders to `service`, which lives as long as root.
+  virtual void serve(Service& service) { (void)service; }
+  // News for a process that gave orders; at most kNewsSizeMax bytes.
+  virtual void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) { (void)client, (void)channel, (void)news; }
+  static constexpr std::size_t kNewsSizeMax = 6 * 1024;
 
   // Ends whatever is left, in order, each within its own stop time-out, then leaves with `exit_code`; with `signal` instead of 0
   // the command dies of that signal, so that a shell script stops too. The first call counts.

@@ -122,6 +122,7 @@ void RootLoop::bury(Process& process) {
       tell_down(*client, dead->id, death);
     }
   }
+  if (dead->uses_service) service_->gone(dead->id);
   if (dead->uses_names) names_.ended(dead->id, death);
   report(dead->id, dead->pid, death, dead->events);
   if (dead->id == main_) end(death.cause == Death::Cause::signalled ? 1 : death.exitcode(),
@@ -213,7 +214,11 @@ void RootLoop::end(int exit_code, int signal) {
   state_ = State::ending;
   ending_ = {exit_code, signal};
   withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
-  roster_.for_each([this](Process& process) { stop(process); });
+  // What a service has started it ends itself, in its own order.
+  roster_.for_each([this](Process& process) {
+    if (!service_ || !process.events) stop(process);
+  });
+  if (service_) service_->ending(false);
 }
 
 void RootLoop::end_now(int exit_code, int signal) {
@@ -221,6 +226,7 @@ void RootLoop::end_now(int exit_code, int signal) {
   if (state_ < State::ending_now) state_ = State::ending_now;
   withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
   roster_.for_each([this](Process& process) { kill(process); });
+  if (service_) service_->ending(true);
 }
 
 void RootLoop::leave_if_done() {

@@ -53,6 +53,8 @@ class RootLoop final : public Root {
   void withdraw(const std::string& name, const Death& why) override;
   void withdraw_all(const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
+  void serve(Service& service) override { service_ = &service; }
+  void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) override;
   void end(int exit_code, int signal) override;
   void end_now(int exit_code, int signal) override;
 
@@ -106,6 +108,7 @@ class RootLoop final : public Root {
   bool serve(Process& client);
   void handle(Process& client, os::ReceivedPacket packet);
   void start(Process& client, control::Start::Reader start, os::ReceivedPacket packet);
+  void order(Process& client, control::Request::Reader request, const std::vector<os::Descriptor>& descriptors);
   Process* child_of(Process& client, ProcessId child);
   void describe(Process& client, ProcessId child);
   void watch_for(Process& client, ProcessId child);
@@ -131,6 +134,7 @@ class RootLoop final : public Root {
   Timers timers_;
   SignalMerge merge_;
   std::function<void(int)> on_signal_;
+  Service* service_ = nullptr;
   std::function<transport::LinkOptions(const std::string&, const std::string&)> choose_link_;
   std::uint32_t started_ = 0;  // by root
   ProcessId main_ = kNoProcess;

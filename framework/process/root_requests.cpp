@@ -70,6 +70,7 @@ void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
         return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
       case Request::LAST_WORDS: client.last_words = request.getLastWords(); return;
       case Request::CONNECT: return connect(client, request.getConnect(), std::move(packet));
+      case Request::ORDER: return order(client, request, packet.descriptors);
     }
     throw ProtocolError("unknown request");
   });
@@ -99,6 +100,25 @@ void RootLoop::take_black_box(Process& client, std::vector<os::Descriptor> descr
   if (os::shared_memory_size(descriptors.front()) != BlackBox::kSize) throw ProtocolError("not a black box");
   client.own_box = os::Mapping(descriptors.front(), BlackBox::kSize);
   boxes_.give_back(std::exchange(client.box, reinterpret_cast<BlackBox*>(client.own_box.bytes().data())));
+}
+
+void RootLoop::order(Process& client, control::Request::Reader request, const std::vector<os::Descriptor>& descriptors) {
+  if (client.dead) return;
+  if (!service_) throw ProtocolError("there is no service here");
+  client.uses_service = true;
+  const auto inside = request.getOrder();
+  if (descriptors.empty()) return service_->ordered(client.id, {reinterpret_cast<const std::byte*>(inside.begin()), inside.size()});
+  service_->ordered(client.id, read_sealed(descriptors.front()));
+}
+
+void RootLoop::tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) {
+  Process* process = roster_.by_id(client);
+  if (!process) return;
+  Outgoing<control::Notice> notice;
+  auto told = notice->initNews();
+  told.setChannel(channel);
+  told.setData(kj::arrayPtr(reinterpret_cast<const kj::byte*>(news.data()), news.size()));
+  tell(*process, notice.bytes());
 }
 
 // A living process that `client` started; none if it is dead.

@@ -64,6 +64,7 @@ struct Process {
   bool executed = false;           // another program, which shares no functions with us
   bool dead = false;               // its last words are being read
   bool uses_names = false;
+  bool uses_service = false;
   std::uint32_t interest = 0;      // what the loop waits for at the socket
   std::vector<Packet> outbox;
   std::unordered_set<ProcessId> started;  // by it, and alive

@@ -9,6 +9,7 @@
 #include "process/execute.h"
 #include "process/guard.h"
 #include "program/host.h"
+#include "supervisor/service.h"
 
 namespace troupe {
 
@@ -27,7 +28,7 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
   node::set_process_node(program::process_node);
   state_ = std::make_unique<State>();
   state_->client = process::join_tree(origin);
-  if (!state_->client) state_->client = process::fork_tree(origin);
+  if (!state_->client) state_->client = process::fork_tree(origin, [](process::Root& root) { root.serve(*new supervisor::Supervision(root)); });
 }
 
 Program::~Program() {
