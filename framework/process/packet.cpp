@@ -1,9 +1,10 @@
 #include "process/packet.h"
 
-#include <chrono>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <chrono>
 
 namespace troupe::process {
 
@@ -47,9 +48,6 @@ Limits read(control::Limits::Reader from) {
   limits.working_directory = from.getWorkingDirectory().cStr();
   return limits;
 }
-
-}  // namespace
-
 
 constexpr off_t kOrderSizeMax = 64 << 20;
 
