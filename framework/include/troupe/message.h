@@ -109,7 +109,7 @@ class Strip {
 
   capnp::AnyPointer::Builder next_root() {
     if (!builder_ || used_ >= kTurn) start_over();
-    memory_[0] = capnp::word{};  // the message before is not to be cleared
+    std::memset(static_cast<void*>(memory_.get()), 0, sizeof(capnp::word));  // the message before is not to be cleared
     return *root_;
   }
   void start_over();
