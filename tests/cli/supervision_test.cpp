@@ -1,0 +1,117 @@
+// What a topology file says of supervision, in real trees.
+
+#include <signal.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "os/proc.h"
+#include "scratch.h"
+#include "support/catch.h"
+#include "support/command.h"
+#include "support/terminal.h"
+
+using namespace troupe::test;
+
+namespace {
+
+std::vector<std::string> run(const std::string& file) { return {TROUPE_COMMAND, "run", file}; }
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+std::string supervisor(const std::string& more) { return "[[supervisor]]\n" + more; }
+
+bool in_order(const std::string& text, const std::vector<std::string>& parts) {
+  std::size_t at = 0;
+  for (const auto& part : parts) {
+    at = text.find(part, at);
+    if (at == std::string::npos) return false;
+    at += part.size();
+  }
+  return true;
+}
+
+// The process of that name in a run.
+pid_t process_of(const Terminal& terminal, const std::string& name) {
+  for (const pid_t pid : troupe::os::descendants_of(terminal.job())) {
+    std::string comm;
+    std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), comm);
+    if (comm == name) return pid;
+  }
+  return -1;
+}
+
+void kill_process(const Terminal& terminal, const std::string& name) {
+  const pid_t pid = process_of(terminal, name);
+  REQUIRE(pid > 0);
+  REQUIRE(::kill(pid, SIGKILL) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a significant process that has done its work ends the topology well") {
+  const Scratch scratch;
+  const auto result = Command(run(scratch.file(supervisor("auto_shutdown = \"any_significant\"\n") + process("idle", "idler") +
+                                               process("job", "crasher", "args = { how = \"succeed\" }\nrestart = \"transient\"\nsignificant = true"))))
+                          .wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(in_order(result.out, {"idle up", "idle stopped"}));
+}
+
+TEST_CASE("a significant supervisor ends the one above when all of its own are done") {
+  const Scratch scratch;
+  const auto job = [](const std::string& name) {
+    return process(name, "crasher", "args = { how = \"succeed\" }\nrestart = \"transient\"\nsignificant = true\nunder = \"jobs\"");
+  };
+  const auto result = Command(run(scratch.file(supervisor("auto_shutdown = \"any_significant\"\n") + process("idle", "idler") +
+                                               supervisor("name = \"jobs\"\nsignificant = true\nauto_shutdown = \"all_significant\"\n") + job("one") + job("two"))))
+                          .wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(in_order(result.out, {"idle up", "idle stopped"}));
+}
+
+TEST_CASE("one_for_all in a nested supervisor takes its own down and up, and no others") {
+  const Scratch scratch;
+  Terminal terminal(run(scratch.file(supervisor("name = \"group\"\nstrategy = \"one_for_all\"\n") + process("a", "idler", "under = \"group\"") +
+                                     process("b", "idler", "under = \"group\"") + process("c", "idler"))));
+  REQUIRE(terminal.wait_for("c up"));
+  kill_process(terminal, "b");
+  REQUIRE(terminal.wait_for("b up", 2));
+  terminal.type("\x03");
+  CHECK(terminal.end() == -SIGINT);
+  INFO(terminal.output());
+  CHECK(in_order(terminal.output(), {"`group/b` killed by SIGKILL; restart 1 now", "a stopped", "a up", "b up", "c stopped", "b stopped", "a stopped"}));
+  CHECK(count(terminal.output(), "c up") == 1);
+}
+
+TEST_CASE("rest_for_one takes down and up what comes after") {
+  const Scratch scratch;
+  Terminal terminal(run(scratch.file(supervisor("strategy = \"rest_for_one\"\n") + process("a", "idler") + process("b", "idler") + process("c", "idler"))));
+  REQUIRE(terminal.wait_for("c up"));
+  kill_process(terminal, "b");
+  REQUIRE(terminal.wait_for("c up", 2));
+  terminal.type("\x03");
+  CHECK(terminal.end() == -SIGINT);
+  INFO(terminal.output());
+  CHECK(in_order(terminal.output(), {"`b` killed by SIGKILL; restart 1 now", "c stopped", "b up", "c up"}));
+  CHECK(count(terminal.output(), "a up") == 1);
+}
+
+TEST_CASE("giving up goes up through three levels, and the message names who began") {
+  const Scratch scratch;
+  const auto result = Command(run(scratch.file(supervisor("max_restarts = 0\n") + supervisor("name = \"outer\"\nmax_restarts = 0\n") +
+                                               supervisor("name = \"inner\"\nunder = \"outer\"\nmax_restarts = 1\n") +
+                                               process("bad", "crasher", "args = { how = \"exit\" }\nunder = \"inner\"") + process("idle", "idler"))))
+                          .wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 1);
+  CHECK(count(result.err, "error: ") == 1);
+  CHECK(count(result.err, "gave up on `outer/inner/bad`, which ended 2 times") == 1);
+}
