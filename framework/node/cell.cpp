@@ -37,6 +37,7 @@ Cell::~Cell() {
 template <class F>
 bool Cell::guarded(F&& run) {
   core.enter(this);
+  core.beat();
   try {
     run();
   } catch (...) {

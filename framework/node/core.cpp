@@ -43,6 +43,7 @@ Core* Core::current() { return current_core; }
 
 Core::Core(Tree& tree, const NodeOptions& options)
     : tree_(tree),
+      watch_(tree.watch()),
       options_(options),
       self_(tree.self()),
       bell_(os::make_event()),
@@ -65,8 +66,10 @@ void Core::end_actors() {
 void Core::loop(Until until) {
   const Inside inside(this);
   outside_.open();
+  if (watch_) watch_->awake();
   Clock::time_point linger = Clock::time_point::max();
   while (true) {
+    beat();
     const bool worked = pass() != 0;
     if (finished(until)) {
       if (owing_.empty()) break;
@@ -78,6 +81,7 @@ void Core::loop(Until until) {
     }
     if (!worked) idle();
   }
+  if (watch_) watch_->asleep();
   outside_.close();
   fail(questions_.select([](const Question& question) { return question.waiter != nullptr; }), kNodeEnded);
 }
@@ -130,7 +134,11 @@ std::size_t Core::fire_timers() {
 void Core::idle() {
   if (!unreachable_.empty() || spin() || !arm()) return;
   asleep_.store(true, std::memory_order_seq_cst);
-  if (!outside_.has_work() && !scheduler_.has_jobs()) poll(questions_.next_deadline());
+  if (!outside_.has_work() && !scheduler_.has_jobs()) {
+    if (watch_) watch_->asleep();
+    poll(questions_.next_deadline());
+    if (watch_) watch_->awake();
+  }
   asleep_.store(false, std::memory_order_relaxed);
 }
 

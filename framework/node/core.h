@@ -60,6 +60,10 @@ class Core final : public TreeEvents {
   [[nodiscard]] std::uint64_t dead_letters() const { return dead_letters_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::string decode(std::span<const std::byte> frame) const { return decoder_.text(frame); }
   [[nodiscard]] Tree& tree() { return tree_; }
+  // The thread gets on.
+  void beat() {
+    if (watch_) [[unlikely]] watch_->beat();
+  }
 
   // ── core_actors.cpp
   Address spawn(Function<std::unique_ptr<Actor>(Context&)>& make);
@@ -188,6 +192,7 @@ class Core final : public TreeEvents {
   void forget_oldest_dead(std::uint64_t newest);
 
   Tree& tree_;
+  Watch* const watch_;
   const NodeOptions options_;
   const std::uint64_t self_;
   os::Epoll epoll_;

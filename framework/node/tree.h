@@ -27,6 +27,15 @@ class TreeEvents {
   virtual void stop_requested() = 0;
 };
 
+// Hears from the node's thread that it is at work, that it gets on, and that it sleeps: what a watchdog has to know.
+class Watch {
+ public:
+  virtual ~Watch() = default;
+  virtual void awake() = 0;
+  virtual void beat() = 0;
+  virtual void asleep() = 0;
+};
+
 // What a node asks of the tree of processes that it lives in. `program` answers it with root's client; tests with a pair of sockets.
 //
 // Threads: as each method says.
@@ -46,6 +55,8 @@ class Tree {
   virtual void ready() = 0;
   // Readable when pump() has something to do.
   [[nodiscard]] virtual int descriptor() const = 0;
+  // Null where nobody watches.
+  [[nodiscard]] virtual Watch* watch() { return nullptr; }
   virtual void pump(TreeEvents& events) = 0;
 };
 

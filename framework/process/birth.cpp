@@ -19,6 +19,7 @@
 #include "os/check_call.h"
 #include "os/signals.h"
 #include "process/crash.h"
+#include "process/heart.h"
 #include "process/mark.h"
 
 namespace troupe::process {
@@ -133,6 +134,7 @@ void live(const Origin& origin, pid_t root, Birth birth) {
   std::vector<int> keep{birth.socket.get()};
   if (birth.arguments) keep.push_back(birth.arguments.get());
   if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
+  if (const Heart* heart = Heart::here()) keep.push_back(heart->descriptor());
   origin.close_later_descriptors(keep);
   read_nothing_from_terminal();
   os::ignore_signal(SIGINT);  // Ctrl-C is for main and for root

@@ -34,6 +34,7 @@ struct ChildSpec {
   std::vector<std::pair<std::string, std::string>> environment;    // added to root's own
   Duration stop_timeout = std::chrono::seconds(5);                 // between SIGTERM and SIGKILL
   Duration start_timeout = kForever;                               // to say ready(); then SIGKILL and Death::not_ready
+  Duration watchdog = kForever;                                    // no sign of life for so long while at work, or stopped: Death::hung
   bool daemon = false;                                             // stopped, not waited for, when its starter ends
   bool program = false;                                            // `entry` does not count: see execute.h
   bool keep_stderr = false;                                        // by root, the last lines, for its Death; passed on all the same

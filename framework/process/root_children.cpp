@@ -94,9 +94,11 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
 void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor arguments) {
   auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
   os::Descriptor error = spec.keep_stderr && sink_.usable() ? make_output(process) : os::Descriptor();
+  if (spec.watchdog != kForever) process.heart = std::make_unique<Heart>(spec.watchdog);
   const pid_t root = ::getpid();
   process.pid = os::check_call(::fork(), "fork");
   if (process.pid == 0) {
+    Heart::set_here(process.heart.get());
     Birth birth{process.id, process.serial, &spec, std::nullopt, std::move(theirs), std::move(arguments), std::move(error), process.box};
     if (const Process* starter = roster_.by_serial(starter_of(process.id))) birth.parent = {starter->name, starter->pid};
     live(origin_, root, std::move(birth));
@@ -104,6 +106,7 @@ void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor argu
   theirs.reset();  // makes room for the pidfd, so that this cannot fail for want of descriptors
   process.pidfd = os::open_pidfd(process.pid);
   process.socket = std::move(ours);
+  if (process.heart) process.heart->keep_to_these();
 }
 
 void RootLoop::watch(Process& process) {
@@ -111,6 +114,9 @@ void RootLoop::watch(Process& process) {
   process.interest = EPOLLIN;
   epoll_.add(process.socket.get(), process.interest, key(Source::socket, process.serial));
   if (process.output) epoll_.add(process.output.get(), EPOLLIN, key(Source::output, process.serial));
+  if (!process.heart) return;
+  epoll_.add(process.heart->descriptor(), EPOLLIN, key(Source::heart, process.serial));
+  ++hearts_;
 }
 
 void RootLoop::report(ProcessId id, pid_t pid, const Death& death, ChildEvents* events) {

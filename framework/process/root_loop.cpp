@@ -87,6 +87,9 @@ void RootLoop::attend(const epoll_event& event) {
     case Source::output:
       if (Process* process = roster_.by_serial(serial_of(event)); process && process->output) read_output(*process);
       return;
+    case Source::heart:
+      if (Process* process = roster_.by_serial(serial_of(event))) feel(*process);
+      return;
     case Source::socket: break;
   }
   Process* client = roster_.by_serial(serial_of(event));
@@ -110,6 +113,11 @@ void RootLoop::bury(Process& process) {
 
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
+  if (process.heart) {
+    timers_.cancel(process.stop_watch);
+    epoll_.remove(process.heart->descriptor());  // a fork of it may hold it still
+    --hearts_;
+  }
   introduce_early(process);
   const auto dead = roster_.remove(process, death);
   if (!dead->own_box.bytes().empty()) dead->box = nullptr;
@@ -148,6 +156,7 @@ void RootLoop::tend_strays_at(Clock::time_point moment) {
   look_timer_ = timers_.at(moment, [this] {
     look_timer_ = 0;
     child_signals_.discard();
+    if (hearts_ > 0) note_stops();
     tend_strays();
     hear_child_signals();
   });

@@ -67,7 +67,7 @@ class RootLoop final : public Root {
  private:
   enum class State { running, ending, ending_now, left };
   // What an event of the loop is about: the serial of a process, and which of its descriptors.
-  enum class Source : std::uint64_t { pidfd, socket, guard, signals, child_signals, output, sink };
+  enum class Source : std::uint64_t { pidfd, socket, guard, signals, child_signals, output, sink, heart };
   static constexpr std::uint64_t key(Source source, Serial serial = 0) {
     return std::uint64_t{serial} << 3 | static_cast<std::uint64_t>(source);
   }
@@ -85,6 +85,11 @@ class RootLoop final : public Root {
   void hear_child_signals();
   [[nodiscard]] bool has_forefather(pid_t stray) const;
   void leave_if_done();
+  // Whether processes hang (root_watchdog.cpp)
+  void feel(Process& process);
+  void hang(Process& process, const std::string& why);
+  void note_stops();
+  void watch_stopped(Process& process);
   // Starting and ending (root_children.cpp)
   void launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events);
   void fork(Process& process, const ChildSpec& spec, os::Descriptor arguments);
@@ -132,6 +137,7 @@ class RootLoop final : public Root {
   Roster roster_;
   Names names_;
   Timers timers_;
+  std::size_t hearts_ = 0;  // of living processes
   SignalMerge merge_;
   std::function<void(int)> on_signal_;
   Service* service_ = nullptr;

@@ -35,6 +35,11 @@ Process* Roster::by_serial(Serial serial) const {
   return found == serials_.end() ? nullptr : found->second;
 }
 
+Process* Roster::by_pid(pid_t pid) const {
+  const auto found = std::ranges::find_if(ids_, [pid](const auto& entry) { return entry.second->pid == pid; });
+  return found == ids_.end() ? nullptr : found->second.get();
+}
+
 Death Roster::death_of(ProcessId id) const {
   const auto found = std::ranges::find(deaths_, id, &std::pair<ProcessId, Death>::first);
   return found == deaths_.end() ? Death{Death::Cause::unreachable, 0, "no such process"} : found->second;

@@ -15,6 +15,7 @@
 #include "os/descriptor.h"
 #include "os/memory.h"
 #include "process/black_box.h"
+#include "process/heart.h"
 #include "process/id.h"
 #include "process/last_lines.h"
 #include "process/root.h"
@@ -49,6 +50,8 @@ struct Process {
   Duration stop_timeout{};
   Timers::Id start_timer = 0;
   Timers::Id kill_timer = 0;
+  std::unique_ptr<Heart> heart;    // if it is watched
+  Timers::Id stop_watch = 0;       // while it is stopped by a signal
   bool stopping = false;           // was asked to end in order
   bool killed = false;             // by us, after or instead of that
   std::optional<Death> verdict;    // why it ends, where the kernel's word is not the reason
@@ -84,6 +87,7 @@ class Roster {
 
   [[nodiscard]] Process* by_id(ProcessId id) const;
   [[nodiscard]] Process* by_serial(Serial serial) const;
+  [[nodiscard]] Process* by_pid(pid_t pid) const;
   [[nodiscard]] bool has_pid(pid_t pid) const { return pids_.contains(pid); }
   [[nodiscard]] std::size_t size() const { return ids_.size(); }
   // How `id` ended; `unreachable` if that was too long ago, or never lived.

@@ -7,6 +7,7 @@
 #include "os/descriptor.h"
 #include "os/epoll.h"
 #include "process/client.h"
+#include "process/heart.h"
 
 namespace troupe::program {
 
@@ -37,9 +38,24 @@ class NodeTree final : public node::Tree {
   void ready() override;
   [[nodiscard]] int descriptor() const override { return epoll_.descriptor(); }
   void pump(node::TreeEvents& events) override;
+  [[nodiscard]] node::Watch* watch() override { return heart_ ? &watch_ : nullptr; }
 
  private:
+  // The heart of this process beats for its node.
+  class HeartWatch final : public node::Watch {
+   public:
+    explicit HeartWatch(process::Heart* heart) : heart_(heart) {}
+    void awake() override { heart_->awake(); }
+    void beat() override { heart_->beat(); }
+    void asleep() override { heart_->asleep(); }
+
+   private:
+    process::Heart* heart_;
+  };
+
   process::Client& client_;
+  process::Heart* const heart_ = process::Heart::here();
+  HeartWatch watch_{heart_};
   os::Epoll epoll_;         // root's news, and asked_to_stop_
   os::Descriptor asked_to_stop_;
 };

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "process/client.h"
+#include "process/heart.h"
 #include "program/local_supervisor.h"
 #include "supervisor/wire.h"
 
@@ -335,5 +336,12 @@ ChildCounts Supervisor::count_children(const std::string& under) {
 }
 
 void say_ready() { client().ready(); }
+
+void heartbeat() {
+  process::Heart* heart = process::Heart::here();
+  if (!heart) return;
+  heart->awake();
+  heart->beat();
+}
 
 }  // namespace troupe

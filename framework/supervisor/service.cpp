@@ -34,6 +34,7 @@ class ProcessForm final : public WorkForm {
     const auto* arguments = reinterpret_cast<const std::byte*>(given.getArguments().begin());
     spec.arguments.assign(arguments, arguments + given.getArguments().size());
     spec.name = from.getId().cStr();
+    spec.watchdog = Duration(given.getWatchdog());
     for (const auto variable : given.getEnvironment()) spec.environment.emplace_back(variable.getName().cStr(), variable.getValue().cStr());
     auto work = std::make_shared<NamedWork>(std::move(spec), given.getSaysReady());
     for (const auto name : given.getNames()) work->names.emplace_back(name.cStr());

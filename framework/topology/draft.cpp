@@ -20,6 +20,7 @@ constexpr std::int64_t kCountMax = 10000;
 constexpr std::size_t kNameMax = 64;
 constexpr Duration kStopTimeout = std::chrono::seconds(5);
 constexpr Duration kStartTimeout = std::chrono::seconds(30);
+constexpr Duration kWatchdogMin = std::chrono::milliseconds(10);
 constexpr std::uint64_t kRingMin = 4096;
 constexpr std::uint64_t kRingMax = std::uint64_t{1} << 30;
 
@@ -173,6 +174,9 @@ class Reader {
     read_child(fields, entry.child, supervisor::Restart::permanent, kStopTimeout);
     read_under(fields, entry.under, entry.under_place, table);
     entry.child.start_timeout = fields.duration("start_timeout", true).value_or(kStartTimeout);
+    entry.work.watchdog = fields.duration("watchdog", true).value_or(kForever);
+    if (entry.work.watchdog < kWatchdogMin)
+      diagnostics_.add(Code::value, table.find("watchdog")->value.place, "a watchdog has from 10ms on", "too short");
     entry.count = fields.integer("count", 1, kCountMax);
     if (entry.count && !entry.child.id.empty())
       for (std::int64_t i = 0; i < *entry.count; ++i) take_name(fmt::format("{}.{}", entry.child.id, i), table.find("name")->value.place, Draft::What::process);

@@ -33,6 +33,7 @@ SupervisorSpec of_processes(SupervisorSpec spec, const RunOptions& options) {
       process.arguments = start_arguments(*work, options.add_actors);
       process.name = work->name;
       process.environment = work->environment;
+      process.watchdog = work->watchdog;
       child.work = std::make_shared<supervisor::ProcessWork>(std::move(process), true);
     }
   }

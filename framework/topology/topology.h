@@ -26,6 +26,7 @@ class ActorWork : public supervisor::Work {
   std::string library;  // the path of the library that has it; empty for a ready-made one
   std::vector<std::byte> arguments;  // a Cap'n Proto message
   std::vector<std::pair<std::string, std::string>> environment;
+  Duration watchdog = kForever;
 };
 
 // How two processes, or the processes of two names with a count, are linked.

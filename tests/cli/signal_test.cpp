@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "os/descriptor.h"
@@ -93,6 +94,29 @@ TEST_CASE("Ctrl-Z stops all, and fg lets them go on") {
   CHECK(terminal.end() == -SIGINT);
   INFO(terminal.output());
   CHECK(in_order(terminal.output(), {"a up", "b up", "stopping 2 processes in order", "b stopped", "a stopped"}));
+}
+
+TEST_CASE("a tree that was stopped as a whole is not taken for hung") {
+  const Scratch scratch;
+  Terminal terminal(run(scratch.file(process("a", "idler", "watchdog = \"50ms\"") + process("b", "idler", "watchdog = \"50ms\""))));
+  REQUIRE(terminal.wait_for("b up"));
+  terminal.type("\x1a");
+  REQUIRE(terminal.wait_stopped());
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // ten periods
+  terminal.foreground();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // and some more
+  terminal.type("\x03");
+  CHECK(terminal.end() == -SIGINT);
+  INFO(terminal.output());
+  CHECK(terminal.output().find("restart") == std::string::npos);
+  CHECK(in_order(terminal.output(), {"b stopped", "a stopped"}));
+}
+
+TEST_CASE("one that hangs is killed and restarted") {
+  const Scratch scratch;
+  Terminal terminal(run(scratch.file(process("a", "crasher", "args = { how = \"hang\" }\nwatchdog = \"100ms\""))));
+  CHECK(terminal.wait_for("`a` hung: no sign of life for 100ms; restart 1 now"));
+  CHECK(terminal.end() == 1);  // again and again
 }
 
 TEST_CASE("SIGTERM to root alone stops in order, too") {

@@ -29,6 +29,7 @@ class FakeRoot final : public process::Root {
   }
   void stop(process::ProcessId child) override { log += "stop " + specs.at(child).name + ", "; }
   void kill(process::ProcessId child) override { log += "kill " + specs.at(child).name + ", "; }
+  void kill(process::ProcessId child, const Death&) override { kill(child); }
   pid_t pid(process::ProcessId) const override { return 0; }
   TimerId call_at(Clock::time_point moment, std::function<void()> action) override {
     CHECK_FALSE(timer);

@@ -21,13 +21,17 @@ namespace detail {
 struct ChildAccess;
 }
 
+// A process that gives no sign of life for as long as `watchdog` while it has something to do is killed, at twice that time at the latest;
+// its Death is `hung`. That is one whose actors' handler loops, waits, or is in a deadlock; a function that called heartbeat() and does so
+// no more; and any that is stopped (SIGSTOP). One that sleeps because it has nothing to do costs nobody anything. Not counted is the time
+// in which the whole tree was suspended (Ctrl-Z, a laptop's lid) or a debugger held the process.
 struct ChildOptions {
   Restart restart = Restart::permanent;
   bool significant = false;                                            // see AutoShutdown
   Duration stop_timeout = std::chrono::seconds(5);                     // from being asked to stop to being killed; 0 kills at once
   Duration start_timeout = kForever;                                   // to be ready: an actor to be made, a function to say_ready()
   bool says_ready = false;                                             // a function that does so; else it counts as ready at once
-  Duration watchdog = kForever;                                        // of a process: no sign of life for so long, and it is killed
+  Duration watchdog = kForever;                                        // see above
   std::vector<std::pair<std::string, std::string>> environment = {};   // of a process
 };
 
@@ -177,5 +181,7 @@ class Supervisor {
 
 // This process has started well: for functions with ChildOptions::says_ready.
 void say_ready();
+// This process gets on: for functions with ChildOptions::watchdog. From the first call on the next must follow within that time.
+void heartbeat();
 
 }  // namespace troupe

@@ -17,6 +17,7 @@ struct CrasherArguments {
     exit @1;
     throw @2;
     succeed @3;
+    hang @4;
   }
 }
 

@@ -50,10 +50,15 @@ class Crasher : public Actor {
       case CrasherArguments::How::ABORT: std::abort();
       case CrasherArguments::How::EXIT: _exit(3);
       case CrasherArguments::How::THROW: throw std::runtime_error("no such luck");
-      case CrasherArguments::How::SUCCEED: stop();
+      case CrasherArguments::How::SUCCEED: return stop();
+      case CrasherArguments::How::HANG:
+        say("hangs");
+        while (forever_) {
+        }
     }
   }
   CrasherArguments::How how_;
+  volatile bool forever_ = true;
 };
 
 class Greeter : public Actor {
