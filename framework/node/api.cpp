@@ -137,6 +137,7 @@ void ReplyTo::drop() noexcept {
 }
 
 void Handlers::set(Entry entry) {
+  entry.name = entry.takes.getProto().getDisplayName().cStr();
   if (Entry* same = find(entry.schema)) {
     replaced_.push_back(std::move(same->handler));
     *same = std::move(entry);

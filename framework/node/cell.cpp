@@ -1,5 +1,6 @@
 #include "node/cell.h"
 
+#include "base/in_hand.h"
 #include "node/core.h"
 
 namespace troupe::detail {
@@ -102,6 +103,7 @@ void Cell::handle(const message::FrameHeader& header, std::uint64_t process, con
     }
   } handling{*this, {body, Address(process, header.from_slot, header.from_generation), self, request ? header.correlation : 0}};
   incoming = &handling.in;
+  const base::InHand in_hand(entry->name);
   (*entry->handler)(handling.in);
 }
 

@@ -38,8 +38,8 @@ Death autopsy(const Process& process, const os::Exit& exit) {
   death.last_lines = process.last_lines.lines();
   if (!process.box) return death;
   Evidence evidence = read_black_box(*process.box, process.serial);
-  death.message = std::move(evidence.message);
   if (!tells_of(evidence, death)) return death;
+  death.message = std::move(evidence.message);
   death.stack = std::move(evidence.stack);
   if (evidence.kind != BlackBox::Kind::signal) return death;
   death.code = evidence.signal;  // it took too long over its black box otherwise

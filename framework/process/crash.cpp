@@ -11,8 +11,10 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <string_view>
 #include <typeinfo>
 
+#include "base/in_hand.h"
 #include "process/symbols.h"
 
 namespace troupe::process {
@@ -88,16 +90,28 @@ void write_stack(const Walk& walk, std::size_t skip) {
   }
 }
 
-bool is_function(std::uintptr_t address, const char* wanted) {
+// Also that of a sanitizer, which stands before the runtime's.
+bool throws(std::uintptr_t address) {
   CodePlace place;
   char name[64];
   if (!find_code(address, place)) return false;
-  const std::size_t size = find_function(place.path, place.offset, name);
-  return size == std::strlen(wanted) && std::memcmp(name, wanted, size) == 0;
+  return std::string_view(name, find_function(place.path, place.offset, name)).ends_with("__cxa_throw");
+}
+
+// "file.capnp:Type" is told as "Type".
+void write_message() {
+  const char* name = base::in_hand.load(std::memory_order_relaxed);
+  box->message[0] = 0;
+  if (!name) return;
+  if (const char* colon = std::strchr(name, ':')) name = colon + 1;
+  const std::size_t size = std::min(std::strlen(name), box->message.size() - 1);
+  std::memcpy(box->message.data(), name, size);
+  box->message[size] = 0;
 }
 
 void begin(BlackBox::Kind kind) {
   box->owner = serial_here;
+  write_message();
   box->kind = kind;
   box->frame_count = 0;
 }
@@ -152,8 +166,8 @@ void crashed(int signal, siginfo_t* info, void* context) {
     write_signal(signal, *info, *static_cast<ucontext_t*>(context));
     ::alarm(0);
   }
-  // What the processor raised it raises again; what somebody sent has to be sent again.
-  if (info->si_code <= 0) ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
+  // A fault happens again; what somebody sent, and what comes after an instruction, has to be sent again.
+  if (info->si_code <= 0 || signal == SIGTRAP || signal == SIGSYS) ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
   errno = error;
 }
 
@@ -199,7 +213,8 @@ void terminated() {
 
 void install_crash_handlers() {
   const stack_t stack{handler_stack, 0, sizeof handler_stack};
-  ::sigaltstack(&stack, nullptr);
+  stack_t before{};
+  if (::sigaltstack(nullptr, &before) == 0 && (before.ss_flags & SS_DISABLE) != 0) ::sigaltstack(&stack, nullptr);
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP}) handle(signal, crashed, static_cast<int>(SA_RESETHAND));
   handle(tell_stack_signal(), asked_where, SA_RESTART);
   if (std::get_terminate() != terminated) terminate_before = std::set_terminate(terminated);
@@ -227,8 +242,9 @@ class WitnessType final : public std::type_info {
     _Unwind_Backtrace(visit, &walk);
     begin(BlackBox::Kind::exception);
     std::size_t thrower = 0;
-    while (thrower < walk.count && !is_function(walk.addresses[thrower], "__cxa_throw")) ++thrower;
-    write_stack(walk, thrower < walk.count ? thrower + 1 : 0);
+    while (thrower < walk.count && !throws(walk.addresses[thrower])) ++thrower;
+    while (thrower < walk.count && throws(walk.addresses[thrower])) ++thrower;
+    write_stack(walk, thrower < walk.count ? thrower : 0);
     return false;
   }
 };

@@ -15,6 +15,9 @@
 #include <thread>
 #include <vector>
 
+#include <troupe/actor_process.h>
+
+#include "program/test_supervisor.capnp.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 #include "support/stepper.h"
@@ -63,6 +66,12 @@ Death end_of(Process process) {
   process.join();
   return process.death().value();
 }
+
+struct Crasher : troupe::Actor {
+  explicit Crasher(troupe::Context& context) : Actor(context) {
+    on<troupe::test::Ping>([](auto) { give_up(); });
+  }
+};
 
 bool has(const Death& death, const std::string& function) {
   return std::ranges::any_of(death.stack, [&](const auto& frame) { return frame.find(function) != std::string::npos; });
@@ -126,6 +135,16 @@ TEST_CASE("crashes say where they were") {
 
   death = end_of(Process([] { ::raise(SIGSEGV); }));
   CHECK(death.describe() == "killed by SIGSEGV");
+}
+
+TEST_CASE("a crash says which message was in hand") {
+  if (!kPlain) return;
+  auto process = troupe::start_process<Crasher>({.name = "crasher"});
+  process.address().send<troupe::test::Ping>([](auto) {});
+  process.join();
+  INFO(process.death()->report());
+  CHECK(process.death()->message == "Ping");
+  CHECK(has(*process.death(), "give_up() in "));
 }
 
 TEST_CASE("all who wait find the same record") {

@@ -78,6 +78,7 @@ class Handlers {
     capnp::StructSchema takes;  // what the actor understands can be shown as text while it is under way
     capnp::StructSchema gives;  // the reply, if any
     std::unique_ptr<Handler> handler;
+    const char* name = nullptr;  // of the request's type; set()'s
   };
   // Also while a handler runs: the one that is replaced lives until forget_replaced().
   void set(Entry entry);
