@@ -17,10 +17,13 @@
 
 #include "os/affinity.h"
 #include "os/check_call.h"
+#include "os/epoll.h"
 #include "os/signals.h"
+#include "os/socket.h"
 #include "process/crash.h"
 #include "process/heart.h"
 #include "process/mark.h"
+#include "process/packet.h"
 
 namespace troupe::process {
 
@@ -101,6 +104,35 @@ void read_nothing_from_terminal() {
   }
 }
 
+// What does not depend on what it is to be.
+void be_child(const Origin& origin, pid_t root, const Birth& birth) {
+  die_with_parent(root, SIGKILL);
+  mark_process(root, birth.serial);
+  is_child = true;
+  std::vector<int> keep{birth.socket.get()};
+  if (birth.arguments) keep.push_back(birth.arguments.get());
+  if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
+  if (const Heart* heart = Heart::here()) keep.push_back(heart->descriptor());
+  origin.close_later_descriptors(keep);
+  read_nothing_from_terminal();
+  os::ignore_signal(SIGINT);  // Ctrl-C is for main and for root
+}
+
+// The rest, and its life.
+[[noreturn]] void live_as(const Origin& origin, Birth birth) {
+  const ChildSpec& spec = *birth.spec;
+  if (!spec.name.empty()) ::prctl(PR_SET_NAME, spec.name.c_str());
+  for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
+
+  auto& client = *new Client(std::move(birth.socket), origin.modules,
+                             {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent)});
+  Client::set_here(&client);
+  open_black_box(birth.box, birth.serial, true);
+  apply_or_fail(spec.limits, client);
+  origin.restore_limits_and_mask(spec.limits.open_files.has_value());  // last: from here on a signal may end us in the middle of user code only
+  std::exit(run(spec, birth.arguments, client));
+}
+
 }  // namespace
 
 void flush_streams() {
@@ -127,27 +159,29 @@ void prepare_exits() {
 }
 
 void live(const Origin& origin, pid_t root, Birth birth) {
-  die_with_parent(root, SIGKILL);
-  mark_process(root, birth.serial);
-  is_child = true;
-  const ChildSpec& spec = *birth.spec;
-  std::vector<int> keep{birth.socket.get()};
-  if (birth.arguments) keep.push_back(birth.arguments.get());
-  if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
-  if (const Heart* heart = Heart::here()) keep.push_back(heart->descriptor());
-  origin.close_later_descriptors(keep);
-  read_nothing_from_terminal();
-  os::ignore_signal(SIGINT);  // Ctrl-C is for main and for root
-  if (!spec.name.empty()) ::prctl(PR_SET_NAME, spec.name.c_str());
-  for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
+  be_child(origin, root, birth);
+  live_as(origin, std::move(birth));
+}
 
-  auto& client = *new Client(std::move(birth.socket), origin.modules,
-                             {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent)});
-  Client::set_here(&client);
-  open_black_box(birth.box, birth.serial, true);
-  apply_or_fail(spec.limits, client);
-  origin.restore_limits_and_mask(spec.limits.open_files.has_value());  // last: from here on a signal may end us in the middle of user code only
-  std::exit(run(spec, birth.arguments, client));
+void live_later(const Origin& origin, pid_t root, Birth birth, std::span<std::byte> room) {
+  be_child(origin, root, birth);
+  flush_streams();  // there is nothing in them, but so what it takes is in memory when this process ends
+  os::wait_for(birth.socket.get(), POLLIN, Clock::time_point::max());
+  auto packet = os::receive_packet(birth.socket.get(), room);
+  if (packet.state != os::ReceivedPacket::State::packet) ::_exit(0);
+  ChildSpec spec;
+  birth.spec = &spec;
+  if (!packet.descriptors.empty()) birth.arguments = std::move(packet.descriptors.front());
+  read_packet<control::Birth>(room.first(packet.size), [&](control::Birth::Reader told) {
+    const auto start = told.getStart();
+    spec = read(start);
+    spec.entry = reinterpret_cast<Entry>(told.getEntry());
+    const auto arguments = std::as_bytes(std::span(start.getArguments().begin(), start.getArguments().size()));
+    spec.arguments.assign(arguments.begin(), arguments.end());
+    birth.id = start.getId();
+    if (told.hasParent()) birth.parent = {told.getParent().cStr(), told.getParentPid()};
+  });
+  live_as(origin, std::move(birth));
 }
 
 std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth birth) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "os/descriptor.h"
 #include "process/black_box.h"
@@ -32,6 +33,11 @@ void die_with_parent(pid_t parent, int signal);
 
 // The life of a child of root, from its fork on: makes it a process as the user expects one, runs its entry, and exits.
 [[noreturn]] void live(const Origin& origin, pid_t root, Birth birth);
+
+// The same for one that is forked ahead, before anybody has said what it is to be (see spare in root_spare.cpp): does what is the same
+// for all, then waits at its socket for a control::Birth, for which there is `room`. Of `birth` there are the serial, the socket and
+// the box. Ends when the socket is closed.
+[[noreturn]] void live_later(const Origin& origin, pid_t root, Birth birth, std::span<std::byte> room);
 
 // The same for main, which goes on where Program was made: its connection.
 std::unique_ptr<Client> live_as_main(const Origin& origin, pid_t root, Birth birth);

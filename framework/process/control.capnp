@@ -24,6 +24,13 @@ struct Start {
   limits       @10 :Limits;
 }
 
+struct Birth {                # root to a process that it forked ahead: what it is to be
+  start     @0 :Start;        # but for its entry
+  entry     @1 :UInt64;       # the function: their images are the same
+  parent    @2 :Text;         # who started it; none if that was root
+  parentPid @3 :Int32;
+}
+
 struct Limits {               # see troupe::Limits
   memoryBudget     @0 :UInt64;
   memoryMax        @1 :UInt64;

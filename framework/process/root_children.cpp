@@ -62,14 +62,14 @@ ProcessId RootLoop::start(ChildSpec spec, ChildEvents& events) {
 
 void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events) {
   if (state_ != State::running) return report_soon(id, {Death::Cause::failed_to_start, 0, "the tree is ending"}, events);
-  auto process = std::make_unique<Process>();
+  if (!events) spare_due_ = true;  // a program that starts one starts more; a topology does not
+  const bool all_in_packet = !spec.program && !spec.keep_stderr && spec.watchdog == kForever;
+  auto process = new_process(all_in_packet);
   process->id = id;
-  process->serial = roster_.new_serial();
   process->name = spec.name;
   process->events = events;
   process->stop_timeout = spec.stop_timeout;
   process->executed = spec.program;
-  process->box = boxes_.take();
   try {
     fork(*process, spec, std::move(arguments));
     watch(*process);
@@ -92,6 +92,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
 }
 
 void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor arguments) {
+  if (process.pid != 0 && wake_spare(process, spec, arguments)) return;
   auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
   os::Descriptor error = spec.keep_stderr && sink_.usable() ? make_output(process) : os::Descriptor();
   if (spec.watchdog != kForever) process.heart = std::make_unique<Heart>(spec.watchdog);

@@ -43,8 +43,7 @@ RootLoop::RootLoop(const Origin& origin, const os::Descriptor& guard)
     : origin_(origin),
       signals_((os::block_signals(signals_read()), signals_read())),
       child_signals_((os::block_signals(os::signal_set({SIGCHLD})), os::signal_set({SIGCHLD}))),
-      merge_(timers_, [this](SignalMerge::Merged merged) { signalled(merged); }),
-      buffer_(kPacketSizeMax) {
+      merge_(timers_, [this](SignalMerge::Merged merged) { signalled(merged); }) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   os::block_signals(os::signal_set({SIGPIPE}));  // for the sink; those of our children are as they were
   install_crash_handlers();
@@ -64,7 +63,8 @@ Ending RootLoop::run() {
 
 void RootLoop::pass() {
   std::array<epoll_event, 256> room;
-  const auto events = epoll_.wait(room, timers_.next());
+  const auto events = epoll_.wait(room, spare_due_ ? Clock::now() : timers_.next());
+  if (events.empty() && spare_due_) prepare_spare();
   const auto source = [](const epoll_event& event) { return static_cast<Source>(event.data.u64 & 7); };
   // Signals first: of a whole group that is told to end, no process is to be restarted because it obeyed sooner than we.
   if (std::ranges::any_of(events, [&](const auto& event) { return source(event) == Source::signals; })) read_signals();
@@ -178,7 +178,7 @@ void RootLoop::tend_strays() {
   const auto begin = Clock::now();
   strays_end_ = false;
   for (pid_t pid : children_.read()) {
-    if (roster_.has_pid(pid) || os::reap(pid)) continue;
+    if (roster_.has_pid(pid) || (spare_ && spare_->pid == pid) || os::reap(pid)) continue;
     if (!has_forefather(pid) && ::kill(pid, SIGKILL) == 0) strays_end_ = true;
   }
   if (strays_end_) hear_child_signals();  // when they end we look again: they may leave some of their own
@@ -187,6 +187,7 @@ void RootLoop::tend_strays() {
 }
 
 void RootLoop::read_signals() {
+  drop_spare();  // if they were sent to our group it has them, too, and is not to die of them when it has become somebody
   while (const auto info = signals_.read()) {
     const int signal = static_cast<int>(info->ssi_signo);
     if (signal == forward_signal()) {

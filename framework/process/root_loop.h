@@ -15,6 +15,7 @@
 #include "process/error_sink.h"
 #include "process/names.h"
 #include "process/origin.h"
+#include "process/packet.h"
 #include "process/roster.h"
 #include "process/root.h"
 #include "process/signal_merge.h"
@@ -94,6 +95,11 @@ class RootLoop final : public Root {
   void launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events);
   void fork(Process& process, const ChildSpec& spec, os::Descriptor arguments);
   void watch(Process& process);
+  // A process that is forked ahead (root_spare.cpp)
+  std::unique_ptr<Process> new_process(bool all_in_packet);
+  bool wake_spare(Process& process, const ChildSpec& spec, const os::Descriptor& arguments);
+  void prepare_spare();
+  void drop_spare();
   void report(ProcessId id, pid_t pid, const Death& death, ChildEvents* events);
   void report_soon(ProcessId id, const Death& death, ChildEvents* events);
   void send_signal(const Process& process, int signal);
@@ -150,7 +156,11 @@ class RootLoop final : public Root {
   Clock::time_point next_look_{};
   Clock::time_point look_at_{};
   Timers::Id look_timer_ = 0;
-  std::vector<std::byte> buffer_;
+  // For a packet. Not cleared: pages that nobody has touched need not be copied for every process.
+  std::unique_ptr<std::byte[]> buffer_ = std::make_unique_for_overwrite<std::byte[]>(kPacketSizeMax);
+  std::unique_ptr<Process> spare_;  // it may be dead: nobody looks until it is needed
+  bool spare_due_ = false;          // to be made once there is nothing else to do
+  Timers::Id spare_timer_ = 0;
   BlackBoxes boxes_;
   ErrorSink sink_;
   bool waits_for_sink_ = false;

@@ -50,7 +50,7 @@ os::Descriptor RootLoop::make_output(Process& process) {
 
 // Reads and passes on some of it; false if there is no more now.
 bool RootLoop::read_output(Process& process) {
-  const auto room = std::span(reinterpret_cast<char*>(buffer_.data()), kOutputPass);
+  const auto room = std::span(reinterpret_cast<char*>(buffer_.get()), kOutputPass);
   const auto size = os::retry_interrupted([&] { return ::read(process.output.get(), room.data(), room.size()); });
   if (size < 0) return false;
   if (size == 0) {  // it has closed its standard error

@@ -22,7 +22,7 @@ void check_name(capnp::Text::Reader name) {
 // One packet; false if there is none.
 bool RootLoop::serve(Process& client) {
   try {
-    auto received = os::receive_packet(client.socket.get(), buffer_);
+    auto received = os::receive_packet(client.socket.get(), {buffer_.get(), kPacketSizeMax});
     if (received.state == os::ReceivedPacket::State::closed) disconnect(client);
     if (received.state != os::ReceivedPacket::State::packet) return false;
     if (received.truncated) throw ProtocolError("packet too large");
@@ -35,7 +35,7 @@ bool RootLoop::serve(Process& client) {
 
 void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
   using control::Request;
-  read_packet<Request>(std::span(buffer_).first(packet.size), [&](Request::Reader request) {
+  read_packet<Request>({buffer_.get(), packet.size}, [&](Request::Reader request) {
     switch (request.which()) {
       case Request::START: return start(client, request.getStart(), std::move(packet));
       case Request::STOP:
