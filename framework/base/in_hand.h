@@ -11,7 +11,9 @@ extern std::atomic<const char*> in_hand;
 // For as long as it lives, that is `what`.
 class InHand {
  public:
-  explicit InHand(const char* what) : before_(in_hand.load(std::memory_order_relaxed)) { in_hand.store(what, std::memory_order_relaxed); }
+  explicit InHand(const char* what) : before_(in_hand.load(std::memory_order_relaxed)) {
+    in_hand.store(what, std::memory_order_relaxed);
+  }
   ~InHand() { in_hand.store(before_, std::memory_order_relaxed); }
   InHand(const InHand&) = delete;
   InHand& operator=(const InHand&) = delete;

@@ -49,7 +49,8 @@ double quota_of_this_process() {
     if (controllers == ",,") {
       for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) least = std::min(least, quota_of(mount, path));
     } else if (controllers.find(",cpu,") != std::string::npos) {
-      for (const char* mount : {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) least = std::min(least, quota_of(mount, path));
+      for (const char* mount : {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"})
+        least = std::min(least, quota_of(mount, path));
     }
   }
   return least;

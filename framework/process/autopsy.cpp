@@ -11,7 +11,8 @@ Death cause_of(const Process& process, const os::Exit& exit) {
   if (process.verdict) return *process.verdict;
   const bool as_asked = !exit.signalled || exit.code == SIGTERM || (exit.code == SIGKILL && process.killed);
   if (process.stopping && as_asked) {
-    return {Death::Cause::stopped, exit.signalled ? -exit.code : exit.code, process.killed ? "by SIGKILL, SIGTERM was not enough" : ""};
+    return {Death::Cause::stopped, exit.signalled ? -exit.code : exit.code,
+            process.killed ? "by SIGKILL, SIGTERM was not enough" : ""};
   }
   if (exit.signalled) return {Death::Cause::signalled, exit.code};
   return {Death::Cause::exited, exit.code, exit.code == 0 ? "" : process.last_words};

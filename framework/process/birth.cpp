@@ -130,7 +130,9 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
   open_black_box(birth.box, birth.serial, true);
   apply_or_fail(spec.limits, client);
   origin.restore_limits_and_mask(spec.limits.open_files.has_value());  // last: from here on a signal may end us in the middle of user code only
-  std::exit(run(spec, birth.arguments, client));
+  const int code = run(spec, birth.arguments, client);
+  end_children();  // they may talk to actors of this process, which exit() ends first
+  std::exit(code);
 }
 
 }  // namespace

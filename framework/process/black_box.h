@@ -34,14 +34,14 @@ struct BlackBox {
   std::atomic<Serial> owner;
   std::atomic<Kind> kind;
   std::int32_t signal;
-  std::int32_t code;          // si_code
-  std::uint64_t address;      // si_addr
-  std::uint64_t stack;        // the stack pointer then
+  std::int32_t code;      // si_code
+  std::uint64_t address;  // si_addr
+  std::uint64_t stack;    // the stack pointer then
   std::uint32_t frame_count;
   std::uint32_t text_size;
   std::array<Frame, kFramesMax> frames;
-  std::array<char, 512> what;     // of an exception that nobody caught; ends with 0
-  std::array<char, 128> message;  // the type of the message in hand; ends with 0
+  std::array<char, 512> what;              // of an exception that nobody caught; ends with 0
+  std::array<char, 128> message;           // the type of the message in hand; ends with 0
   std::atomic<std::uint32_t> over_budget;  // written by root: the process has more memory than it should
   std::array<char, kSize - 40 - kFramesMax * sizeof(Frame) - 512 - 128 - 4> text;
 };

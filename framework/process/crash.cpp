@@ -77,8 +77,10 @@ void write_stack(const Walk& walk, std::size_t skip) {
     CodePlace place;
     const auto address = walk.addresses[skip + i];
     box->frames[i] = {};
-    if (find_code(address, place)) box->frames[i].module = module_text(place.path, i);
-    else place.offset = address;
+    if (find_code(address, place))
+      box->frames[i].module = module_text(place.path, i);
+    else
+      place.offset = address;
     box->frames[i].offset = place.offset;
     box->frame_count = static_cast<std::uint32_t>(i) + 1;
   }
@@ -215,7 +217,8 @@ void install_crash_handlers() {
   const stack_t stack{handler_stack, 0, sizeof handler_stack};
   stack_t before{};
   if (::sigaltstack(nullptr, &before) == 0 && (before.ss_flags & SS_DISABLE) != 0) ::sigaltstack(&stack, nullptr);
-  for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP}) handle(signal, crashed, static_cast<int>(SA_RESETHAND));
+  for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP})
+    handle(signal, crashed, static_cast<int>(SA_RESETHAND));
   handle(tell_stack_signal(), asked_where, SA_RESTART);
   if (std::get_terminate() != terminated) terminate_before = std::set_terminate(terminated);
 }
@@ -236,7 +239,8 @@ BlackBox* black_box() { return box && ::getpid() == process_here ? box : nullptr
 class WitnessType final : public std::type_info {
  public:
   WitnessType() : std::type_info("N6troupe7process7WitnessE") {}
-  bool __do_catch(const std::type_info*, void**, unsigned) const override {  // NOLINT(bugprone-reserved-identifier): libstdc++'s name
+  bool __do_catch(const std::type_info*, void**,
+                  unsigned) const override {  // NOLINT(bugprone-reserved-identifier): libstdc++'s name
     if (!black_box()) return false;
     Walk walk;
     _Unwind_Backtrace(visit, &walk);

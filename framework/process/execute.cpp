@@ -57,13 +57,17 @@ int execute(std::span<const std::byte> words) {
   Client& client = *Client::here();
   std::vector<char*> list;
   std::string text(reinterpret_cast<const char*>(words.data()), words.size());
-  for (std::size_t begin = 0; begin < text.size(); begin += std::strlen(text.data() + begin) + 1) list.push_back(text.data() + begin);
+  for (std::size_t begin = 0; begin < text.size(); begin += std::strlen(text.data() + begin) + 1)
+    list.push_back(text.data() + begin);
   list.push_back(nullptr);
 
   const int socket = client.give_socket();
   const auto& parent = client.parent();
-  ::setenv(kPlace, fmt::format("{} {} {} {} {} {} {}", socket, ::getpid(), ::getppid(), client.self(), client.serial(),
-                               client.daemon() ? 1 : 0, parent ? parent->pid : 0).c_str(), 1);
+  ::setenv(kPlace,
+           fmt::format("{} {} {} {} {} {} {}", socket, ::getpid(), ::getppid(), client.self(), client.serial(),
+                       client.daemon() ? 1 : 0, parent ? parent->pid : 0)
+               .c_str(),
+           1);
   ::setenv(kName, client.name().c_str(), 1);
   ::setenv(kParentName, parent ? parent->name.c_str() : "", 1);
   if (list.front()) ::execvp(list.front(), list.data());
@@ -80,7 +84,8 @@ std::unique_ptr<Client> join_tree(const Origin& origin) {
   int socket = 0, pid = 0, root = 0, daemon = 0, parent = 0;
   unsigned long long id = 0;
   unsigned serial = 0;
-  if (std::sscanf(place.c_str(), "%d %d %d %llu %u %d %d", &socket, &pid, &root, &id, &serial, &daemon, &parent) != 7) return nullptr;
+  if (std::sscanf(place.c_str(), "%d %d %d %llu %u %d %d", &socket, &pid, &root, &id, &serial, &daemon, &parent) != 7)
+    return nullptr;
   // A child of such a program inherits its environment, but is a program of its own.
   if (pid != ::getpid() || root != ::getppid()) return nullptr;
   os::Descriptor ours(socket);

@@ -17,7 +17,8 @@ std::vector<std::string> LastLines::lines() const {
   while (!text.empty() && lines.size() < kLinesMax) {
     const auto begin = text.rfind('\n');
     std::string line = text.substr(begin == std::string::npos ? 0 : begin + 1);
-    std::ranges::replace_if(line, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+    std::ranges::replace_if(
+        line, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
     lines.push_back(std::move(line));
     text.erase(begin == std::string::npos ? 0 : begin);
   }

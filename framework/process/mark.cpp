@@ -13,7 +13,8 @@ void mark_process(pid_t root, Serial serial) {
 
 std::optional<Serial> mark_of(pid_t pid, pid_t root) {
   rlimit mark{};
-  if (::prlimit(pid, RLIMIT_LOCKS, nullptr, &mark) != 0 || mark.rlim_cur >> 32 != static_cast<rlim_t>(root)) return std::nullopt;
+  if (::prlimit(pid, RLIMIT_LOCKS, nullptr, &mark) != 0 || mark.rlim_cur >> 32 != static_cast<rlim_t>(root))
+    return std::nullopt;
   return static_cast<Serial>(mark.rlim_cur);
 }
 

@@ -17,9 +17,9 @@ namespace troupe::process {
 
 namespace {
 
-constexpr std::size_t kOutputPass = std::size_t{64} << 10;   // bytes of one process a pass
-constexpr std::size_t kOutputLast = std::size_t{256} << 10;  // that are still read after its end; a fork of it could go on for ever
-constexpr std::size_t kOrphansMax = std::size_t{1} << 20;    // bytes of dead processes that wait for standard error
+constexpr std::size_t kOutputPass = std::size_t{64} << 10;  // bytes of one process a pass
+constexpr std::size_t kOutputLast = std::size_t{256} << 10;  // that are still read after its end, though a fork of it went on
+constexpr std::size_t kOrphansMax = std::size_t{1} << 20;  // bytes of dead processes that wait for standard error
 constexpr Duration kMemoryPeriod = std::chrono::milliseconds(100);
 
 std::string mebibytes(std::size_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
@@ -106,8 +106,8 @@ void RootLoop::read_last_output(Process& process) {
 void RootLoop::limit_memory(Process& process, const Limits& limits) {
   if (limits.memory_budget == 0 && limits.memory_max == 0) return;
   process.limits = limits;
-  process.memory = os::Descriptor(os::check_call(
-      ::open(fmt::format("/proc/{}/statm", process.pid).c_str(), O_RDONLY | O_CLOEXEC), "open /proc/PID/statm"));
+  process.memory = os::Descriptor(
+      os::check_call(::open(fmt::format("/proc/{}/statm", process.pid).c_str(), O_RDONLY | O_CLOEXEC), "open /proc/PID/statm"));
   if (memory_timer_ == 0) memory_timer_ = timers_.at(Clock::now() + kMemoryPeriod, [this] { look_at_memory(); });
 }
 

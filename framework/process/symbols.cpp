@@ -67,7 +67,8 @@ std::size_t find_in(const MappedFile& file, std::span<const Section> sections, s
     const auto* symbols = file.at<Symbol>(section.sh_offset, count);
     if (!symbols) continue;
     for (const Symbol& symbol : std::span(symbols, count)) {
-      const bool here = (symbol.st_info & 0xf) == STT_FUNC && symbol.st_value <= offset && offset < symbol.st_value + symbol.st_size;
+      const bool here =
+          (symbol.st_info & 0xf) == STT_FUNC && symbol.st_value <= offset && offset < symbol.st_value + symbol.st_size;
       if (here) return name_in(file, sections[section.sh_link], symbol.st_name, name);
     }
   }

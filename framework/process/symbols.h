@@ -8,7 +8,7 @@ namespace troupe::process {
 
 // Where an address of this process's code is.
 struct CodePlace {
-  const char* path = "";     // of the file; "/proc/self/exe" for the program itself
+  const char* path = "";      // of the file; "/proc/self/exe" for the program itself
   std::uintptr_t offset = 0;  // in it, as addr2line wants it
 };
 // False if there is no code. Safe in a signal handler.

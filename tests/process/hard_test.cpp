@@ -124,7 +124,8 @@ TEST_CASE("a death has the last lines of standard error, which were passed on as
         }) == 10);
   writer.reset();
   std::array<char, 100> text;
-  CHECK(std::string(text.data(), static_cast<std::size_t>(::read(reader.get(), text.data(), text.size()))) == "one\ntwo\n\tthree");
+  CHECK(std::string(text.data(), static_cast<std::size_t>(::read(reader.get(), text.data(), text.size()))) ==
+        "one\ntwo\n\tthree");
 }
 
 TEST_CASE("100 MB on one line, to nobody, or to a full disk, are no trouble") {
@@ -151,7 +152,8 @@ TEST_CASE("whoever prints to a pipe that nobody reads waits, and nobody else") {
           const bool meanwhile = goes_on() && !client().death(one) && !client().death(two);
           client().kill(one);
           client().stop(two);
-          return meanwhile && client().join(one)->code == SIGKILL && client().join(two)->cause == Death::Cause::stopped ? 10 : 11;
+          return meanwhile && client().join(one)->code == SIGKILL && client().join(two)->cause == Death::Cause::stopped ? 10
+                                                                                                                        : 11;
         }) == 10);
 }
 
@@ -182,8 +184,10 @@ TEST_CASE("a child that cannot be forked is one that failed to start") {
     int refused = 0;
     for (auto id : ids) {
       const auto death = main->death(id);
-      if (death && death->describe() == "failed to start: fork: Resource temporarily unavailable") ++refused;
-      else main->kill(id);
+      if (death && death->describe() == "failed to start: fork: Resource temporarily unavailable")
+        ++refused;
+      else
+        main->kill(id);
     }
     for (auto id : ids) main->join(id);
     return refused > 0 && refused < 20 && goes_on() ? 0 : 2;
@@ -198,9 +202,9 @@ TEST_CASE("as the first process of a container", "[.first]") {
   CHECK(goes_on());
   // An orphan of the container, not of the tree: nobody but guard can reap it.
   CHECK(end_of({.entry = [](std::span<const std::byte>) {
-                  if (::fork() == 0) return ::fork() == 0 ? sleep_on({}) : 0;
-                  return 3;
-                }}).code == 3);
+          if (::fork() == 0) return ::fork() == 0 ? sleep_on({}) : 0;
+          return 3;
+        }}).code == 3);
   CHECK(::kill(1, SIGTERM) == 0);
   while (true) ::pause();
 }

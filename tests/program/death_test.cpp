@@ -98,12 +98,12 @@ TEST_CASE("exit codes and uncaught exceptions explain themselves") {
 
 TEST_CASE("an exception that was caught leaves no stack") {
   CHECK(end_of(Process([] {
-                  try {
-                    throw_deep(1);
-                  } catch (const std::exception&) {
-                  }
-                  return 2;
-                })).stack.empty());
+          try {
+            throw_deep(1);
+          } catch (const std::exception&) {
+          }
+          return 2;
+        })).stack.empty());
 }
 
 TEST_CASE("crashes say where they were") {
@@ -164,7 +164,8 @@ TEST_CASE("all who wait find the same record") {
 TEST_CASE("a process with more memory than it may have is ended, and one above its budget told") {
   if (!kPlain) return;
   const troupe::test::Leftovers leftovers;
-  const Death death = end_of(Process(take_memory, std::size_t{200} << 20, ProcessOptions{.limits = {.memory_max = std::size_t{100} << 20}}));
+  const Death death =
+      end_of(Process(take_memory, std::size_t{200} << 20, ProcessOptions{.limits = {.memory_max = std::size_t{100} << 20}}));
   INFO(death.describe());
   CHECK(death.cause == Death::Cause::out_of_memory);
   CHECK(death.exitcode() == -SIGKILL);
@@ -182,18 +183,20 @@ TEST_CASE("a process with more memory than it may have is ended, and one above i
 
 TEST_CASE("limits hold in the process, and those that cannot be granted end it") {
   const troupe::test::Leftovers leftovers;
-  CHECK(end_of(Process(
-                   [] {
-                     rlimit files{};
-                     rlimit core{};
-                     ::getrlimit(RLIMIT_NOFILE, &files);
-                     ::getrlimit(RLIMIT_CORE, &core);
-                     const bool right = files.rlim_cur == 77 && core.rlim_cur == 0 && ::getpriority(PRIO_PROCESS, 0) == 7 &&
-                                        troupe::cpu_count() == 1 && std::filesystem::current_path() == "/proc";
-                     return right ? 5 : 6;
-                   },
-                   ProcessOptions{.limits = {.open_files = 77, .core_dumps = false, .nice = 7, .cpus = {0}, .working_directory = "/proc"}}))
-            .code == 5);
+  CHECK(
+      end_of(Process(
+                 [] {
+                   rlimit files{};
+                   rlimit core{};
+                   ::getrlimit(RLIMIT_NOFILE, &files);
+                   ::getrlimit(RLIMIT_CORE, &core);
+                   const bool right = files.rlim_cur == 77 && core.rlim_cur == 0 && ::getpriority(PRIO_PROCESS, 0) == 7 &&
+                                      troupe::cpu_count() == 1 && std::filesystem::current_path() == "/proc";
+                   return right ? 5 : 6;
+                 },
+                 ProcessOptions{
+                     .limits = {.open_files = 77, .core_dumps = false, .nice = 7, .cpus = {0}, .working_directory = "/proc"}}))
+          .code == 5);
   CHECK(end_of(Process([] {}, ProcessOptions{.limits = {.working_directory = "/nowhere"}})).describe() ==
         "failed to start: chdir /nowhere: No such file or directory");
   CHECK(end_of(Process([] {}, ProcessOptions{.limits = {.cpus = {1000}}})).cause == Death::Cause::failed_to_start);

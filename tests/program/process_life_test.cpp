@@ -173,15 +173,17 @@ TEST_CASE("children that live are listed, also those whose Process is gone") {
 
 TEST_CASE("a process knows who started it") {
   CHECK_FALSE(troupe::parent_process());
-  CHECK(run(Process([](int main_pid) {
-          const auto mine = troupe::parent_process();
-          Process child([](int pid) { return troupe::parent_process()->name == "middle" && troupe::parent_process()->pid == pid; },
-                        ::getpid());
-          child.start();
-          child.join();
-          return mine->name == "MainProcess" && mine->pid == main_pid && child.exitcode() == 1 ? 5 : 6;
-        },
-                    static_cast<int>(::getpid()), ProcessOptions{.name = "middle"})) == 5);
+  CHECK(run(Process(
+            [](int main_pid) {
+              const auto mine = troupe::parent_process();
+              Process child(
+                  [](int pid) { return troupe::parent_process()->name == "middle" && troupe::parent_process()->pid == pid; },
+                  ::getpid());
+              child.start();
+              child.join();
+              return mine->name == "MainProcess" && mine->pid == main_pid && child.exitcode() == 1 ? 5 : 6;
+            },
+            static_cast<int>(::getpid()), ProcessOptions{.name = "middle"})) == 5);
 }
 
 TEST_CASE("a daemon has no children, and its children would be daemons") {

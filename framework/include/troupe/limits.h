@@ -18,10 +18,10 @@ struct Limits {
   std::size_t memory_max = 0;
 
   std::optional<std::size_t> open_files = {};
-  std::optional<bool> core_dumps = {};   // else as it was for Program
-  std::optional<int> nice = {};          // 19: runs when nobody else wants to
-  std::vector<int> cpus = {};            // by number; none: all that Program had
-  std::string working_directory = {};    // else that of Program
+  std::optional<bool> core_dumps = {};  // else as it was for Program
+  std::optional<int> nice = {};         // 19: runs when nobody else wants to
+  std::vector<int> cpus = {};           // by number; none: all that Program had
+  std::string working_directory = {};   // else that of Program
 
   bool operator==(const Limits&) const = default;
 };

@@ -18,11 +18,11 @@
 namespace troupe {
 
 struct ProcessOptions {
-  std::string name = {};                                               // else "Process-1", "Process-2", …
-  Duration stop_timeout = std::chrono::seconds(5);                     // terminate(): from SIGTERM to SIGKILL
-  std::vector<std::pair<std::string, std::string>> environment = {};   // beside what Program found
-  std::optional<bool> daemon = {};                                     // else as whoever makes the Process
-  bool keep_stderr = false;                                            // its last lines for its Death; printed all the same
+  std::string name = {};                                              // else "Process-1", "Process-2", …
+  Duration stop_timeout = std::chrono::seconds(5);                    // terminate(): from SIGTERM to SIGKILL
+  std::vector<std::pair<std::string, std::string>> environment = {};  // beside what Program found
+  std::optional<bool> daemon = {};                                    // else as whoever makes the Process
+  bool keep_stderr = false;                                           // its last lines for its Death; printed all the same
   Limits limits = {};
 };
 
@@ -56,8 +56,7 @@ class Process {
   // The last argument may be ProcessOptions. Throws std::invalid_argument for a function that other processes do not have
   // (of a library loaded after Program), and for captured pointers into the stack.
   template <class F, class... Args>
-    requires(!std::is_base_of_v<Process, std::remove_cvref_t<F>>)
-  explicit Process(F function, Args&&... args) : Process() {
+  requires(!std::is_base_of_v<Process, std::remove_cvref_t<F>>) explicit Process(F function, Args&&... args) : Process() {
     ProcessOptions options;
     auto call = detail::make_call(options, function, std::forward<Args>(args)...);
     prepare(std::move(call), std::move(options));
@@ -105,8 +104,7 @@ class Process {
  protected:
   // Of a subclass, which says `this` and what its constructor was given; the last may be ProcessOptions.
   template <class Self, class... Args>
-    requires(std::is_base_of_v<Process, Self>)
-  explicit Process(Self*, Args&&... args) : Process() {
+  requires(std::is_base_of_v<Process, Self>) explicit Process(Self*, Args&&... args) : Process() {
     if (made_inside()) return;
     ProcessOptions options;
     auto call = detail::make_subclass_call<Self>(options, std::forward<Args>(args)...);
