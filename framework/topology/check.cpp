@@ -42,6 +42,7 @@ class Relations {
     for (const auto& process : draft_.processes) check_policy(process.child, process.under, *process.table);
     for (const auto& one : draft_.supervisors) check_policy(one.child, one.under, *one.table);
     for (const auto& one : draft_.supervisors) check_children(one);
+    for (const auto& process : draft_.processes) check_within(process);
     check_links();
   }
 
@@ -59,6 +60,7 @@ class Relations {
       if (one.under != name) continue;
       ChildSpec child = one.child;
       child.supervisor = std::make_shared<SupervisorSpec>(build(child.id));
+      child.work = one.one_process;
       children.emplace_back(one.table->place.line, std::move(child));
     }
     for (const auto& process : draft_.processes) {
@@ -123,6 +125,25 @@ class Relations {
     if (problem) diagnostics_.add(Code::supervision, table.find("significant")->place, problem, "contradicts this");
   }
 
+  // The supervisor whose one process the children of `name` live in, if any.
+  const Draft::Supervisor* host_of(const std::string& name) const {
+    const Draft::Supervisor* host = nullptr;
+    std::size_t depth = 0;  // there may be a circle
+    for (const auto* above = find_supervisor(name); above && depth <= kDepthMax; above = find_supervisor(above->under), ++depth)
+      if (above->one_process) host = above;
+    return host;
+  }
+
+  // An actor without a process of its own cannot have what is a process's.
+  void check_within(const Draft::Process& process) {
+    const Draft::Supervisor* host = host_of(process.under);
+    if (!host) return;
+    for (const char* key : {"env", "watchdog", "start_timeout"})
+      if (const Entry* misplaced = process.table->find(key))
+        diagnostics_.add(Code::supervision, misplaced->place, fmt::format("`{}` has no process of its own that could have `{}`", process.child.id, key),
+                         fmt::format("`{}` has one_process", host->child.id));
+  }
+
   void check_children(const Draft::Supervisor& one) {
     if (one.child.id.empty() || parents_.contains(one.child.id)) return;
     diagnostics_.add(Code::supervision, one.table->place, fmt::format("the supervisor `{}` has no children", one.child.id))
@@ -145,6 +166,8 @@ class Relations {
   }
 
   void check_link_end(const std::string& name, const Place& place) {
+    const auto* one = find_supervisor(name);
+    if (one && one->one_process) return;
     const auto named = draft_.names.find(name);
     if (named != draft_.names.end() && named->second.what == Draft::What::process) return;
     auto& diagnostic = diagnostics_.add(Code::reference, place, fmt::format("there is no process `{}`", name), "not found");

@@ -66,8 +66,9 @@ class Reader {
     if (named) {
       read_child(fields, entry.child, supervisor::Restart::transient, kForever);  // each of its children has its own time
       read_under(fields, entry.under, entry.under_place, table);
+      read_one_process(fields, entry, table);
     } else {
-      for (const char* key : {"under", "restart", "significant", "stop_timeout"})
+      for (const char* key : {"under", "restart", "significant", "stop_timeout", "one_process", "watchdog"})
         if (const Entry* misplaced = (fields.any(key), table.find(key)))
           diagnostics_.add(Code::supervision, misplaced->place, fmt::format("the top supervisor cannot have `{}`", key), "nobody is above it")
               .help.push_back("give this supervisor a `name` if it is not the top one");
@@ -81,6 +82,20 @@ class Reader {
     }
     fields.finish();
     if (named) draft_.supervisors.push_back(std::move(entry));
+  }
+
+  void read_one_process(Fields& fields, Draft::Supervisor& entry, const Node& table) {
+    if (fields.boolean("one_process").value_or(false)) entry.one_process = std::make_shared<OneProcess>();
+    const Duration watchdog = read_watchdog(fields, table);
+    if (entry.one_process) entry.one_process->watchdog = watchdog;
+    else if (const Entry* misplaced = table.find("watchdog"))
+      diagnostics_.add(Code::supervision, misplaced->place, "this supervisor is no process that could be watched", "needs `one_process = true`");
+  }
+
+  Duration read_watchdog(Fields& fields, const Node& table) {
+    const Duration watchdog = fields.duration("watchdog", true).value_or(kForever);
+    if (watchdog < kWatchdogMin) diagnostics_.add(Code::value, table.find("watchdog")->value.place, "a watchdog has from 10ms on", "too short");
+    return watchdog;
   }
 
   void read_policy(Fields& fields, SupervisorSpec& spec) {
@@ -174,9 +189,7 @@ class Reader {
     read_child(fields, entry.child, supervisor::Restart::permanent, kStopTimeout);
     read_under(fields, entry.under, entry.under_place, table);
     entry.child.start_timeout = fields.duration("start_timeout", true).value_or(kStartTimeout);
-    entry.work.watchdog = fields.duration("watchdog", true).value_or(kForever);
-    if (entry.work.watchdog < kWatchdogMin)
-      diagnostics_.add(Code::value, table.find("watchdog")->value.place, "a watchdog has from 10ms on", "too short");
+    entry.work.watchdog = read_watchdog(fields, table);
     entry.count = fields.integer("count", 1, kCountMax);
     if (entry.count && !entry.child.id.empty())
       for (std::int64_t i = 0; i < *entry.count; ++i) take_name(fmt::format("{}.{}", entry.child.id, i), table.find("name")->value.place, Draft::What::process);

@@ -20,6 +20,7 @@ struct Draft {
     const Node* table = nullptr;
     supervisor::ChildSpec child;
     supervisor::SupervisorSpec spec;
+    std::shared_ptr<OneProcess> one_process;  // none: its children have processes of their own
     std::string under;  // empty: the top
     Place under_place;
   };

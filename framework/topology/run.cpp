@@ -1,5 +1,6 @@
 #include "topology/run.h"
 
+#include <capnp/message.h>
 #include <fmt/format.h>
 
 #include <csignal>
@@ -8,8 +9,10 @@
 #include <string>
 
 #include "process/guard.h"
+#include "program/local_supervisor.h"
 #include "supervisor/driver.h"
 #include "supervisor/messages.h"
+#include "supervisor/wire.h"
 #include "topology/start.h"
 #include "topology/units.h"
 
@@ -22,10 +25,35 @@ using supervisor::Decision;
 using supervisor::Outcome;
 using supervisor::SupervisorSpec;
 
+// The same tree, of actors that one process makes.
+SupervisorSpec of_actors(SupervisorSpec spec, const RunOptions& options) {
+  for (ChildSpec& child : spec.children) {
+    if (child.supervisor) child.supervisor = std::make_shared<SupervisorSpec>(of_actors(*child.supervisor, options));
+    else if (const auto* work = dynamic_cast<const ActorWork*>(child.work.get()))
+      child.work = std::make_shared<program::ActorWork>(&make_actor, start_arguments(*work, options.add_actors));
+  }
+  return spec;
+}
+
+// The process that they live in.
+std::shared_ptr<const supervisor::Work> one_process(const ChildSpec& child, const OneProcess& work, const RunOptions& options) {
+  capnp::MallocMessageBuilder message;
+  write(message.initRoot<supervisor::wire::Supervisor>(), of_actors(*child.supervisor, options), program::ActorForm());
+  process::ChildSpec process;
+  process.entry = &program::host_supervisor;
+  process.arguments = supervisor::bytes_of(message);
+  process.name = child.id;
+  process.watchdog = work.watchdog;
+  return std::make_shared<supervisor::ProcessWork>(std::move(process), true);
+}
+
 // The same tree, of processes that can be started.
 SupervisorSpec of_processes(SupervisorSpec spec, const RunOptions& options) {
   for (ChildSpec& child : spec.children) {
-    if (child.supervisor) {
+    if (const auto* within = dynamic_cast<const OneProcess*>(child.work.get())) {
+      child.work = one_process(child, *within, options);
+      child.supervisor.reset();
+    } else if (child.supervisor) {
       child.supervisor = std::make_shared<SupervisorSpec>(of_processes(*child.supervisor, options));
     } else if (const auto* work = dynamic_cast<const ActorWork*>(child.work.get())) {
       process::ChildSpec process;

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <memory>
+#include <string>
 
 #include <troupe/errors.h>
 
@@ -42,24 +44,34 @@ std::vector<std::byte> start_arguments(const ActorWork& work, void (*add_actors)
   return {begin, begin + bytes.size()};
 }
 
-int start_actor(std::span<const std::byte> arguments) {
+namespace {
+
+template <class Use>
+auto read_start(std::span<const std::byte> arguments, const Use& use) {
   const auto words = words_of(arguments.data(), arguments.size());
   capnp::FlatArrayMessageReader message(kj::arrayPtr(words.data(), words.size()), unlimited());
-  const auto start = message.getRoot<wire::Start>();
-  ActorCatalog catalog;
-  if (start.getAddActors()) reinterpret_cast<void (*)(ActorCatalog&)>(start.getAddActors())(catalog);
-  if (start.getLibrary().size() > 0) {
-    catalog = {};
-    load_library(start.getLibrary().cStr(), catalog);
-  }
-  const auto* entry = catalog.find(start.getActor().cStr());
-  if (!entry) throw ConfigError(fmt::format("there is no actor `{}` any more", start.getActor().cStr()));
+  return use(message.getRoot<wire::Start>());
+}
 
-  const auto given = start.getArguments();
-  const auto given_words = words_of(given.begin(), given.size());
-  capnp::FlatArrayMessageReader reader(kj::arrayPtr(given_words.data(), given_words.size()), unlimited());
-  const auto make = [&](Context& context) { return entry->make(context, reader.getRoot<capnp::AnyStruct>()); };
-  return program::host_actor(make, {.name = start.getName().cStr(), .print_failure = false});
+}  // namespace
+
+std::unique_ptr<Actor> make_actor(Context& context, std::span<const std::byte> arguments) {
+  return read_start(arguments, [&](wire::Start::Reader start) {
+    ActorCatalog catalog;
+    if (start.getLibrary().size() > 0) load_library(start.getLibrary().cStr(), catalog);
+    else if (start.getAddActors()) reinterpret_cast<void (*)(ActorCatalog&)>(start.getAddActors())(catalog);
+    const auto* entry = catalog.find(start.getActor().cStr());
+    if (!entry) throw ConfigError(fmt::format("there is no actor `{}` any more", start.getActor().cStr()));
+    const auto given = start.getArguments();
+    const auto given_words = words_of(given.begin(), given.size());
+    capnp::FlatArrayMessageReader reader(kj::arrayPtr(given_words.data(), given_words.size()), unlimited());
+    return entry->make(context, reader.getRoot<capnp::AnyStruct>());
+  });
+}
+
+int start_actor(std::span<const std::byte> arguments) {
+  const std::string name = read_start(arguments, [](wire::Start::Reader start) { return std::string(start.getName().cStr()); });
+  return program::host_actor([&](Context& context) { return make_actor(context, arguments); }, {.name = name, .print_failure = false});
 }
 
 }  // namespace troupe::topology

@@ -29,6 +29,12 @@ class ActorWork : public supervisor::Work {
   Duration watchdog = kForever;
 };
 
+// What a supervisor has as its work all below which lives in one process, which has its name.
+class OneProcess : public supervisor::Work {
+ public:
+  Duration watchdog = kForever;
+};
+
 // How two processes, or the processes of two names with a count, are linked.
 struct Link {
   std::string a, b;
@@ -38,7 +44,7 @@ struct Link {
 // A topology file that was read and found right: values only, nothing of it runs.
 struct Topology {
   std::string name;
-  supervisor::SupervisorSpec supervisor;  // the top; the work of every process below it is an ActorWork
+  supervisor::SupervisorSpec supervisor;  // the top; the work of every actor below it is an ActorWork, that of some supervisors a OneProcess
   std::vector<Link> links;
   std::size_t processes = 0;
   std::vector<std::shared_ptr<capnp::SchemaLoader>> schemas;  // of libraries

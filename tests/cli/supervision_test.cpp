@@ -104,6 +104,24 @@ TEST_CASE("rest_for_one takes down and up what comes after") {
   CHECK(count(terminal.output(), "a up") == 1);
 }
 
+TEST_CASE("actors in one process are restarted there, and the process when that was too often") {
+  const Scratch scratch;
+  const auto actor = [](const std::string& name, const std::string& type, const std::string& more) {
+    return "[[process]]\nname = \"" + name + "\"\nactor = \"" + type + "\"\nlibrary = \"" + library("test_misbehaving") + "\"\nunder = \"service\"\n" + more;
+  };
+  const auto result = Command(run(scratch.file(supervisor("max_restarts = 1\n") + supervisor("name = \"service\"\none_process = true\nmax_restarts = 2\n") +
+                                               actor("idle", "idler", "") + actor("bad", "crasher", "args = { how = \"throw\" }\n"))))
+                          .wait();
+  INFO(result.err);
+  INFO(result.out);
+  CHECK(result.exit_code == 1);
+  CHECK(count(result.out, "somebody up") == 2);       // once a process
+  CHECK(count(result.out, "somebody stopped") == 2);
+  CHECK(count(result.err, "service: `bad` threw an exception: no such luck; restart ") == 4);  // twice a process
+  CHECK(count(result.err, "`service` exited with code 1: gave up on `bad`: threw an exception: no such luck; restart 1 now") == 1);
+  CHECK(count(result.err, "gave up on `service`, which ended 2 times") == 1);
+}
+
 TEST_CASE("giving up goes up through three levels, and the message names who began") {
   const Scratch scratch;
   const auto result = Command(run(scratch.file(supervisor("max_restarts = 0\n") + supervisor("name = \"outer\"\nmax_restarts = 0\n") +
