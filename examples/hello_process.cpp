@@ -6,13 +6,13 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
-int greet(const std::string& whom, const std::vector<int>& numbers) {
+void greet(std::string_view whom, const std::vector<int>& numbers) {
   int sum = 0;
   for (int number : numbers) sum += number;
   std::cout << troupe::current_process().name << ": hello, " << whom << "! the sum is " << sum << '\n';
-  return sum;
 }
 
 void crash() { std::abort(); }

@@ -177,7 +177,10 @@ TEST_CASE("a process knows who started it") {
             [](int main_pid) {
               const auto mine = troupe::parent_process();
               Process child(
-                  [](int pid) { return troupe::parent_process()->name == "middle" && troupe::parent_process()->pid == pid; },
+                  [](int pid) {
+                    const auto parent = troupe::parent_process();
+                    return parent->name == "middle" && parent->pid == pid ? 1 : 0;
+                  },
                   ::getpid());
               child.start();
               child.join();
@@ -235,6 +238,26 @@ TEST_CASE("at its end a process stops its daemons and waits for the others") {
     CHECK(line.read() == 'y');
     CHECK(line.read() == '\0');
   }
+}
+
+TEST_CASE("a Process that was moved from says so, whatever is asked of it") {
+  Process one(nothing);
+  Process other = std::move(one);
+  // NOLINTBEGIN(bugprone-use-after-move): that is the test
+  CHECK_THROWS_WITH(one.start(), "this Process is closed, or was moved from");
+  CHECK_THROWS_AS(one.join(), std::logic_error);
+  CHECK_THROWS_AS(one.join(1ms), std::logic_error);
+  CHECK_THROWS_AS(one.run(), std::logic_error);
+  CHECK_THROWS_AS(one.is_alive(), std::logic_error);
+  CHECK_THROWS_AS(one.terminate(), std::logic_error);
+  CHECK_THROWS_AS(one.kill(), std::logic_error);
+  CHECK_THROWS_AS(one.close(), std::logic_error);
+  CHECK_THROWS_AS(one.name(), std::logic_error);
+  CHECK_THROWS_AS(one.pid(), std::logic_error);
+  CHECK_THROWS_AS(one.exitcode(), std::logic_error);
+  CHECK_THROWS_AS(one.sentinel(), std::logic_error);
+  // NOLINTEND(bugprone-use-after-move)
+  CHECK(run(other) == 0);
 }
 
 TEST_CASE("children of all kinds end with a parent that was killed") {

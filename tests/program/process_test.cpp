@@ -5,8 +5,10 @@
 #include <array>
 #include <csignal>
 #include <map>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -31,9 +33,10 @@ int sum(std::vector<int> numbers, const std::map<std::string, int>& more) {
   for (const auto& [name, number] : more) total += number;
   return total;
 }
-int change(std::string& text) {
-  text += "!";
-  return static_cast<int>(text.size());
+int of_views(std::string_view text, std::span<const int> numbers, const char* more) {
+  int total = static_cast<int>(text.size() + std::string(more).size());
+  for (int number : numbers) total += number;
+  return total;
 }
 void sleep_on() {
   while (true) ::pause();
@@ -54,7 +57,7 @@ std::optional<int> run(Process process) {
 
 int start_another(int value) { return run(Process(add, value, 1)).value(); }
 
-bool is_called(const std::string& name) { return troupe::current_process().name == name; }
+int is_called(const std::string& name) { return troupe::current_process().name == name; }
 
 }  // namespace
 
@@ -64,7 +67,7 @@ TEST_CASE("functions, lambdas and closures run with their arguments") {
   CHECK(run(Process(nothing)) == 0);
   CHECK(run(Process(length, "four")) == 4);
   CHECK(run(Process(sum, std::vector{1, 2, 3}, std::map<std::string, int>{{"x", 10}})) == 16);
-  CHECK(run(Process(change, "abc")) == 4);
+  CHECK(run(Process(of_views, "abc", std::vector{10, 20}, std::string("four"))) == 37);
   CHECK(run(Process(of_struct, Pair{4, "xy"})) == 6);
   CHECK(run(Process([] { return 5; })) == 5);
   CHECK(run(Process([](std::string a, int b) { return static_cast<int>(a.size()) + b; }, "abc", 2)) == 5);
@@ -78,6 +81,10 @@ TEST_CASE("a captured reference is refused, it would read a stack that is not th
   int local = 3;
   CHECK_THROWS_AS(Process([&local] { return local; }), std::invalid_argument);
   CHECK_THROWS_AS(Process([pointer = &local] { return *pointer; }), std::invalid_argument);
+}
+
+TEST_CASE("a null pointer is refused") {
+  CHECK_THROWS_WITH(Process(static_cast<void (*)()>(nullptr)), "the function for another process is a null pointer");
 }
 
 TEST_CASE("arguments may be large") {
@@ -132,11 +139,11 @@ TEST_CASE("processes have names") {
   CHECK(second.name() == "Process-" + std::to_string(n + 1));
   CHECK(troupe::current_process().name == "MainProcess");
   CHECK(run(Process(is_called, "somebody", ProcessOptions{.name = "somebody"})) == 1);
-  CHECK(run(Process([] { return Process(nothing).name() == "p:1"; }, ProcessOptions{.name = "p"})) == 1);
+  CHECK(run(Process([]() -> int { return Process(nothing).name() == "p:1"; }, ProcessOptions{.name = "p"})) == 1);
 }
 
 TEST_CASE("a process sees the environment given, and starts processes itself") {
-  CHECK(run(Process([] { return std::getenv("TROUPE_TEST") != nullptr; }, ProcessOptions{.environment = {{"TROUPE_TEST", "1"}}})) == 1);
+  CHECK(run(Process([]() -> int { return std::getenv("TROUPE_TEST") != nullptr; }, ProcessOptions{.environment = {{"TROUPE_TEST", "1"}}})) == 1);
   CHECK(std::getenv("TROUPE_TEST") == nullptr);
   CHECK(run(Process(start_another, 41)) == 42);
 }

@@ -4,7 +4,9 @@
 #include <cstring>
 #include <new>
 #include <span>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -48,15 +50,98 @@ template <class C, class R, class... P>
 struct MemberParameters<R (C::*)(P...) const noexcept> {
   using Types = std::tuple<P...>;
 };
+template <class C, class R, class... P>
+struct MemberParameters<R (C::*)(P...) noexcept> {
+  using Types = std::tuple<P...>;
+};
 template <class F, class... Given>
   requires requires { &F::operator(); }
 struct Parameters<F, Given...> {
   using Types = typename MemberParameters<decltype(&F::operator())>::Types;
 };
 
-// As what a value is kept that was given as T: text as a string.
+// As what an argument of type T is kept until the function has run: what a view looks at is kept with it.
 template <class T>
-using Kept = std::conditional_t<std::is_convertible_v<T, const char*>, std::string, std::decay_t<T>>;
+struct KeptAs {
+  using Type = T;
+};
+template <>
+struct KeptAs<const char*> : KeptAs<std::string> {};
+template <>
+struct KeptAs<char*> : KeptAs<std::string> {};  // given; a function that takes one would change a copy
+template <>
+struct KeptAs<std::string_view> : KeptAs<std::string> {};
+template <class T>
+struct KeptAs<std::span<const T>> : KeptAs<std::vector<T>> {};
+template <class T>
+using Kept = typename KeptAs<std::decay_t<T>>::Type;
+
+template <class To, class From>
+inline constexpr bool kViewed = (std::is_same_v<To, std::string> && std::is_convertible_v<From, std::string_view>);
+template <class Item, class From>
+inline constexpr bool kViewed<std::vector<Item>, From> = std::is_convertible_v<From, std::span<const Item>>;
+
+template <class To, class From>
+To keep(From&& from) {
+  if constexpr (std::is_convertible_v<From, To>) {
+    return std::forward<From>(from);
+  } else if constexpr (std::is_same_v<To, std::string>) {
+    return To(std::string_view(from));
+  } else {
+    const std::span<const typename To::value_type> items(from);
+    return To(items.begin(), items.end());
+  }
+}
+
+// What was kept, as a function with a parameter of type P takes it.
+template <class P>
+decltype(auto) pass(Kept<P>& kept) {
+  if constexpr (std::is_same_v<Kept<P>, std::decay_t<P>>)
+    return static_cast<P&&>(kept);
+  else if constexpr (std::is_pointer_v<std::decay_t<P>>)
+    return kept.c_str();
+  else
+    return std::decay_t<P>(kept);
+}
+
+// What a function would change in vain: the new process has copies.
+template <class T>
+inline constexpr bool kChangesCopy = std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>;
+template <>
+inline constexpr bool kChangesCopy<char*> = true;
+template <class T>
+inline constexpr bool kChangesCopy<std::span<T>> = !std::is_const_v<T>;
+
+template <class...>
+inline constexpr bool kNever = false;
+
+// Whether the function's parameters P… can be had from what is given. One static_assert at most says why not.
+template <class F, class... P, class... Args>
+consteval bool fits(std::type_identity<std::tuple<P...>>, std::type_identity<std::tuple<Args...>>) {
+  if constexpr (!std::is_trivially_copyable_v<F>) {
+    static_assert(kNever<F>,
+                  "a function for another process may capture only what is trivially copyable: give the rest as arguments");
+  } else if constexpr (sizeof...(P) != sizeof...(Args)) {
+    static_assert(kNever<F>, "the function for another process takes another number of arguments");
+  } else if constexpr ((kChangesCopy<P> || ...)) {
+    static_assert(kNever<F>,
+                  "the function for another process would change a copy of its argument: let it take a value or a reference "
+                  "to const, and send back what it finds");
+  } else if constexpr (!((std::is_convertible_v<Args, Kept<P>> || kViewed<Kept<P>, Args>)&&...)) {
+    static_assert(kNever<F>, "the function for another process takes other types of arguments than are given");
+  } else if constexpr (!(Sendable<Kept<P>> && ...)) {
+    (wire::check_receivable<Kept<P>>(), ...);  // says which, and why
+  } else if constexpr (!std::is_invocable_v<F&, P...>) {
+    static_assert(kNever<F>, "what is to run in another process cannot be called with these arguments");
+  } else if constexpr (!std::is_void_v<std::invoke_result_t<F&, P...>> &&
+                       !std::is_same_v<std::invoke_result_t<F&, P...>, int>) {
+    static_assert(kNever<F>,
+                  "a function for another process returns nothing or an int, its exit code: send other results as messages");
+  } else {
+    return true;
+  }
+  return false;
+}
 
 // Throws std::invalid_argument: the other processes do not have this function.
 void check_function(const void* function);
@@ -75,22 +160,21 @@ struct Runner {
     alignas(F) std::byte room[sizeof(F)]{};
     if constexpr (kFunctionRoom<F> > 0) std::memcpy(room, bytes.data(), sizeof(F));
     F& function = *std::launder(reinterpret_cast<F*>(room));
-    auto arguments = decode_values<std::decay_t<P>...>(bytes.subspan(kFunctionRoom<F>));
-    return std::apply([&](auto&... values) { return call(function, static_cast<P&&>(values)...); }, arguments);
-  }
-
- private:
-  template <class... Values>
-  static int call(F& function, Values&&... values) {
-    using Result = std::invoke_result_t<F&, Values...>;
-    if constexpr (std::is_integral_v<Result>) return static_cast<int>(function(std::forward<Values>(values)...));
-    else return static_cast<void>(function(std::forward<Values>(values)...)), 0;
+    auto arguments = decode_values<Kept<P>...>(bytes.subspan(kFunctionRoom<F>));
+    const auto call = [&](auto&... values) { return function(pass<P>(values)...); };
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, P...>>)
+      return std::apply(call, arguments), 0;
+    else
+      return std::apply(call, arguments);
   }
 };
 
 template <class F>
 void put_function(std::vector<std::byte>& bytes, const F& function) {
-  if constexpr (std::is_pointer_v<F>) check_function(reinterpret_cast<const void*>(function));
+  if constexpr (std::is_pointer_v<F>) {
+    if (!function) throw std::invalid_argument("the function for another process is a null pointer");
+    check_function(reinterpret_cast<const void*>(function));
+  }
   if constexpr (kFunctionRoom<F> > 0) {
     bytes.resize(kFunctionRoom<F>);
     std::memcpy(bytes.data(), &function, sizeof function);
@@ -100,23 +184,30 @@ void put_function(std::vector<std::byte>& bytes, const F& function) {
 
 template <class F, class... P, class... Args>
 Call make_call_with(const F& function, std::type_identity<std::tuple<P...>>, Args&&... args) {
-  static_assert(std::is_trivially_copyable_v<F>,
-                "a function for another process may capture only what is trivially copyable: give the rest as arguments");
-  static_assert(sizeof...(P) == sizeof...(Args), "the function takes another number of arguments");
   Call call;
   call.run = &Runner<F, P...>::run;
   check_function(reinterpret_cast<const void*>(call.run));
   put_function(call.bytes, function);
-  const std::tuple<std::decay_t<P>...> values(std::forward<Args>(args)...);
+  const std::tuple<Kept<P>...> values(keep<Kept<P>>(std::forward<Args>(args))...);
   const auto encoded = std::apply([](const auto&... value) { return encode_values(value...); }, values);
   call.bytes.insert(call.bytes.end(), encoded.begin(), encoded.end());
   return call;
 }
 
 template <class F, class Tuple, std::size_t... I>
-Call make_call_of(const F& function, Tuple& given, std::index_sequence<I...>) {
-  using Types = typename Parameters<F, Kept<std::tuple_element_t<I, Tuple>>...>::Types;
-  return make_call_with(function, std::type_identity<Types>(), std::get<I>(std::move(given))...);
+Call make_call_of(const F& function, [[maybe_unused]] Tuple& given, std::index_sequence<I...>) {
+  if constexpr (std::is_member_pointer_v<F>) {
+    static_assert(kNever<F>,
+                  "a member function needs its object, which another process does not have: give a function or a lambda, or "
+                  "derive a class from troupe::Process");
+    return {};
+  } else {
+    using Types = typename Parameters<F, Kept<std::tuple_element_t<I, Tuple>>...>::Types;
+    if constexpr (fits<F>(std::type_identity<Types>(), std::type_identity<std::tuple<std::tuple_element_t<I, Tuple>...>>()))
+      return make_call_with(function, std::type_identity<Types>(), std::get<I>(std::move(given))...);
+    else
+      return {};
+  }
 }
 
 template <class Options, class Tuple>

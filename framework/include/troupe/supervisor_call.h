@@ -33,7 +33,7 @@ template <class A, class... Args>
 ActorCall make_actor_call(Args&&... args) {
   ActorCall call{&make_actor<A, Kept<Args>...>, {}};
   check_function(reinterpret_cast<const void*>(call.make));
-  const std::tuple<Kept<Args>...> values(std::forward<Args>(args)...);
+  const std::tuple<Kept<Args>...> values(keep<Kept<Args>>(std::forward<Args>(args))...);
   const auto encoded = std::apply([](const auto&... value) { return encode_values(value...); }, values);
   call.bytes.assign(encoded.begin(), encoded.end());
   return call;
