@@ -26,6 +26,9 @@ constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr int kLooksPerClock = 32;
 // How long a node that has ended tries to get rid of what it owes.
 constexpr auto kLinger = std::chrono::seconds(1);
+// How long the links of the dead keep their memory, and how many of them.
+constexpr auto kRest = std::chrono::milliseconds(20);
+constexpr std::size_t kRestingMax = 64;
 // Memory for a message on receipt: at first, and at most kept for the next.
 constexpr std::size_t kScratchWords = 1024;
 constexpr std::size_t kScratchWordsMax = std::size_t{1} << 20;
@@ -196,6 +199,19 @@ void Core::wake() {
   if (asleep_.exchange(false, std::memory_order_seq_cst)) os::ring_event(bell_);
 }
 
+// Giving back the memory of a link takes longer than all else that the death of a process makes us do, and there may be many who
+// are to hear of it: first all are told.
+void Core::lay_to_rest() {
+  for (auto& link : dead_links_) {
+    if (!link->may_rest || resting_links_.size() >= kRestingMax) continue;
+    if (resting_links_.empty()) {
+      rest_until_ = Clock::now() + kRest;
+      questions_.set_deadline(questions_.open(Question::Kind::timer), rest_until_);  // wakes us then at the latest
+    }
+    resting_links_.push_back(std::move(link));
+  }
+}
+
 // Frees what was in use when it ended.
 void Core::bury() {
   if (!dead_links_.empty()) {
@@ -203,9 +219,11 @@ void Core::bury() {
     std::erase_if(active_, lost);
     std::erase_if(dirty_, lost);
     std::erase_if(owing_, lost);
+    lay_to_rest();
     dead_links_.clear();
     dead_peers_.clear();
   }
+  if (!resting_links_.empty() && Clock::now() >= rest_until_) resting_links_.clear();
   dead_peers_.clear();
   dead_cells_.clear();
   if (scratch_.size() > kScratchWordsMax) {

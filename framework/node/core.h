@@ -133,6 +133,7 @@ class Core final : public TreeEvents {
   void take_event(std::uint64_t key);
   std::size_t fire_timers();
   void bury();
+  void lay_to_rest();
 
   // ── core_actors.cpp
   // Runs `f` in the shell of a cell that is free().
@@ -226,6 +227,8 @@ class Core final : public TreeEvents {
   std::vector<Dropped> dropped_;  // requests whose Responder was dropped while a handler ran
   std::vector<std::unique_ptr<detail::Cell>> dead_cells_;
   std::vector<std::unique_ptr<Link>> dead_links_;
+  std::vector<std::unique_ptr<Link>> resting_links_;
+  Clock::time_point rest_until_{};
   std::vector<std::unique_ptr<Peer>> dead_peers_;
   std::optional<Death> last_death_;
   const Death* dying_of_ = nullptr;  // while an actor is taken apart

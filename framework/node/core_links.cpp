@@ -111,6 +111,7 @@ void Core::closed(Link& link) {
   grace.target.process = link.peer().process;
   grace.link = link.id();
   questions_.set_deadline(grace, Clock::now() + kLostLinkGrace);
+  link.may_rest = true;
   drop(link);
 }
 
@@ -143,6 +144,7 @@ void Core::down(std::uint64_t process, const Death& death) {
   while (!peer.links.empty()) {
     Link& link = *peer.links.front();
     link.transport().hang_up();
+    link.may_rest = true;
     while (!link.lost && drain(link, kLastFrames) != 0) push_owing();
     if (!link.lost) drop(link);
   }

@@ -79,6 +79,7 @@ class Link {
   bool dirty = false;        // something was sent since the last flush
   bool owing_noted = false;  // in the list of those that owe
   bool lost = false;         // over; in the graveyard
+  bool may_rest = false;     // lost, and the other side does not wait for us to close it
   std::vector<CellId> waiters;  // actors that sent more than it takes
 
  private:
