@@ -111,6 +111,7 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
   is_child = true;
   std::vector<int> keep{birth.socket.get()};
   if (birth.arguments) keep.push_back(birth.arguments.get());
+  for (const ThingGrant& thing : birth.things) keep.push_back(thing.memory);
   if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
   if (const Heart* heart = Heart::here()) keep.push_back(heart->descriptor());
   origin.close_later_descriptors(keep);
@@ -126,6 +127,7 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
 
   auto& client = *new Client(std::move(birth.socket), origin.modules,
                              {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent)});
+  for (const ThingGrant& thing : birth.things) client.granted(thing);
   Client::set_here(&client);
   open_black_box(birth.box, birth.serial, true);
   apply_or_fail(spec.limits, client);

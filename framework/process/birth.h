@@ -26,6 +26,7 @@ struct Birth {
   os::Descriptor arguments;       // a memfd instead of spec->arguments, when they are large
   os::Descriptor error;           // for standard error, where root keeps the end of that
   BlackBox* box = nullptr;
+  std::vector<ThingGrant> things;
 };
 
 // Ties the life of this process to that of its parent, which is `parent`; ends at once if that is dead already.

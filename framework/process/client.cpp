@@ -113,6 +113,7 @@ ProcessId Client::start(const ChildSpec& spec) {
   }
   start.setId(id);
   try {
+    if (!spec.things.empty()) grant(id, spec.things);
     send(request.bytes(), descriptors);
   } catch (...) {
     forget(id);
@@ -290,6 +291,69 @@ void Client::black_box(os::Descriptor memory) {
   send(request.bytes(), descriptors);
 }
 
+ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory) {
+  check_process();
+  ThingId id;
+  {
+    const Lock lock(mutex_);
+    id = make_id(self_.serial, ++things_made_);
+  }
+  Outgoing<control::Request> request;
+  auto create = request->initThing().initCreate();
+  create.setId(id);
+  create.setKind(static_cast<std::uint8_t>(kind));
+  std::vector<os::Descriptor> descriptors;
+  descriptors.push_back(memory.duplicate());
+  send(request.bytes(), descriptors);
+  return id;
+}
+
+ThingAccess Client::open_thing(ThingId thing) {
+  check_process();
+  {
+    Lock lock(mutex_);
+    if (const auto granted = granted_.extract(thing)) return std::move(granted.mapped());
+    wait(lock, Clock::time_point::max(), [&] { return !openings_.contains(thing); });
+    openings_.try_emplace(thing);
+  }
+  Outgoing<control::Request> request;
+  request->initThing().setOpen(thing);
+  send(request.bytes());
+  Lock lock(mutex_);
+  wait(lock, Clock::time_point::max(), [&] { return openings_[thing].answered; });
+  Opening opened = std::move(openings_.extract(thing).mapped());
+  wake_all();
+  if (!opened.why.empty()) throw SystemError(ENOENT, opened.why);
+  if (!opened.access.memory) throw SystemError(EMFILE, "no descriptor left for a handle");
+  return std::move(opened.access);
+}
+
+void Client::close_thing(ThingId thing) {
+  if (!is_here()) return;
+  Outgoing<control::Request> request;
+  request->initThing().setClose(thing);
+  send(request.bytes());
+}
+
+void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto keep = request->initThing().initKeep();
+  keep.setHolder(holder);
+  keep.setHeld(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
+void Client::grant(ProcessId to, const std::vector<ThingId>& things) {
+  Outgoing<control::Request> request;
+  auto grant = request->initThing().initGrant();
+  grant.setTo(to);
+  grant.setThings(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
+void Client::granted(const ThingGrant& thing) { granted_[thing.id] = {thing.slot, os::Descriptor(thing.memory)}; }
+
 int Client::give_socket() {
   check_process();
   ::fcntl(socket_.get(), F_SETFD, 0);
@@ -427,6 +491,13 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         if (found == records_.end()) return;
         found->second.watched = true;
         if (!found->second.sentinel && !descriptors.empty()) found->second.sentinel = std::move(descriptors.front());
+        return;
+      }
+      case control::Notice::OPENED: {
+        const auto opened = notice.getOpened();
+        const auto found = openings_.find(opened.getThing());
+        if (found == openings_.end()) return;
+        found->second = {true, opened.getWhy(), {opened.getSlot(), descriptors.empty() ? os::Descriptor() : std::move(descriptors.front())}};
         return;
       }
       case control::Notice::NEWS: {

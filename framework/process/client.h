@@ -127,6 +127,17 @@ class Client {
   void failed(const std::string& why);
   // Where a program that was executed will leave word of its end.
   void black_box(os::Descriptor memory);
+  // What handles stand for. Makes one: its maker uses it in slot 0.
+  ThingId create_thing(ThingKind kind, const os::Descriptor& memory);
+  // Uses it once more; asks root, unless it was granted when this process was started. Throws SystemError when it is gone.
+  ThingAccess open_thing(ThingId thing);
+  // Uses it once less. Does nothing in a fork of this process.
+  void close_thing(ThingId thing);
+  // Handles that lie in `holder` belong to it.
+  void keep_things(ThingId holder, const std::vector<ThingId>& things);
+  // Before anybody uses this client.
+  void granted(const ThingGrant& thing);
+
   // The connection, which stays open when this process executes another program. Not to be used here any more, unless that fails.
   int give_socket();
 
@@ -164,6 +175,7 @@ class Client {
   void wake_all();
   bool read_one();
   void note(std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
+  void grant(ProcessId to, const std::vector<ThingId>& things);
   void tell_pump(News news);
   Record& record(ProcessId child);
 
@@ -178,6 +190,14 @@ class Client {
   bool closed_ = false;
   std::uint32_t started_ = 0;
   std::unordered_map<ProcessId, Record> records_;
+  std::uint32_t things_made_ = 0;
+  std::unordered_map<ThingId, ThingAccess> granted_;
+  struct Opening {
+    bool answered = false;
+    std::string why;
+    ThingAccess access;
+  };
+  std::unordered_map<ThingId, Opening> openings_;  // one at a time of each
   std::deque<News> news_;
   std::uint64_t last_channel_ = 0;
   std::unordered_map<std::uint64_t, std::deque<std::vector<std::byte>>> channels_;

@@ -89,7 +89,27 @@ struct Request {              # a process to root
     sentinel  @13 :UInt64;    # answered by `watched`
     failed    @15 :Text;      # why this process could not be started
     blackBox  @16 :Void;      # of one that was executed; the packet's descriptor is the memory
+    thing     @17 :ThingRequest;
     order     @14 :Data;      # for Root's service; empty when it comes as a memfd, the packet's one descriptor
+  }
+}
+
+struct ThingRequest {         # of what handles stand for: see things.h
+  union {
+    create   :group {         # the packet's descriptor is its memory
+      id     @0 :UInt64;      # chosen by the maker: its serial, then a count
+      kind   @1 :UInt8;
+    }
+    open     @2 :UInt64;      # answered by `opened`
+    close    @3 :UInt64;
+    keep     :group {
+      holder @4 :UInt64;
+      held   @5 :List(UInt64);
+    }
+    grant    :group {         # before the start of that process, which finds them open
+      to     @6 :UInt64;
+      things @7 :List(UInt64);
+    }
   }
 }
 
@@ -127,6 +147,11 @@ struct Notice {               # root to a process
     news     :group {         # of Root's service
       channel  @15 :UInt64;
       data     @16 :Data;
+    }
+    opened   :group {         # the packet's descriptor is the thing's memory; none if it cannot be opened
+      thing    @17 :UInt64;
+      slot     @18 :UInt32;
+      why      @19 :Text;
     }
   }
 }

@@ -16,6 +16,7 @@
 
 #include "process/entry.h"
 #include "process/id.h"
+#include "process/thing_id.h"
 #include "transport/link.h"
 
 namespace troupe::process {
@@ -36,6 +37,7 @@ struct ChildSpec {
   Duration start_timeout = kForever;                               // to say ready(); then SIGKILL and Death::not_ready
   Duration watchdog = kForever;                                    // no sign of life for so long while at work, or stopped: Death::hung
   bool daemon = false;                                             // stopped, not waited for, when its starter ends
+  std::vector<ThingId> things = {};                                // what handles among its arguments stand for
   bool program = false;                                            // `entry` does not count: see execute.h
   bool keep_stderr = false;                                        // by root, the last lines, for its Death; passed on all the same
   Limits limits = {};

@@ -63,7 +63,7 @@ ProcessId RootLoop::start(ChildSpec spec, ChildEvents& events) {
 void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events) {
   if (state_ != State::running) return report_soon(id, {Death::Cause::failed_to_start, 0, "the tree is ending"}, events);
   if (!events) spare_due_ = true;  // a program that starts one starts more; a topology does not
-  const bool all_in_packet = !spec.program && !spec.keep_stderr && spec.watchdog == kForever;
+  const bool all_in_packet = !spec.program && !spec.keep_stderr && spec.watchdog == kForever && !grants_.contains(id);
   auto process = new_process(all_in_packet);
   process->id = id;
   process->name = spec.name;
@@ -71,6 +71,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
   process->stop_timeout = spec.stop_timeout;
   process->executed = spec.program;
   try {
+    give_things(*process);
     fork(*process, spec, std::move(arguments));
     watch(*process);
     limit_memory(*process, spec.limits);
@@ -78,6 +79,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
     // Nothing knows of it yet, so it may be waited for: it cannot outlast SIGKILL.
     if (process->pid > 0 && ::kill(process->pid, SIGKILL) == 0) ::waitpid(process->pid, nullptr, 0);
     boxes_.give_back(process->box);
+    take_things(*process, true);
     return report_soon(id, {Death::Cause::failed_to_start, 0, why_not_started(error)}, events);
   }
   Process& added = roster_.add(std::move(process));
@@ -102,6 +104,7 @@ void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor argu
     Heart::set_here(process.heart.get());
     Birth birth{process.id, process.serial, &spec, std::nullopt, std::move(theirs), std::move(arguments), std::move(error), process.box};
     if (const Process* starter = roster_.by_serial(starter_of(process.id))) birth.parent = {starter->name, starter->pid};
+    birth.things = std::move(process.granted);
     live(origin_, root, std::move(birth));
   }
   theirs.reset();  // makes room for the pidfd, so that this cannot fail for want of descriptors

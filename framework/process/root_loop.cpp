@@ -123,6 +123,7 @@ void RootLoop::bury(Process& process) {
   if (!dead->own_box.bytes().empty()) dead->box = nullptr;
   if (dead->over_budget && dead->box) dead->box->over_budget = 0;
   boxes_.give_back(dead->box);
+  take_things(*dead, death.normal());
   for (ProcessId child : dead->started) stop(child);
   for (ProcessId peer : dead->linked) {
     if (Process* client = roster_.by_id(peer)) {

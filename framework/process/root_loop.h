@@ -19,6 +19,7 @@
 #include "process/roster.h"
 #include "process/root.h"
 #include "process/signal_merge.h"
+#include "process/things.h"
 #include "process/timers.h"
 
 namespace troupe::process {
@@ -134,6 +135,12 @@ class RootLoop final : public Root {
   void set_interest(Process& client);
   void disconnect(Process& client);
   void poison(Process& client, const std::string& why);
+  // What handles stand for (root_things.cpp)
+  void handle(Process& client, control::ThingRequest::Reader request, std::vector<os::Descriptor> descriptors);
+  void open_thing(Process& client, ThingId id);
+  void grant(Process& client, ProcessId to, const std::vector<ThingId>& things);
+  void give_things(Process& process);
+  void take_things(const Process& process, bool finished);
 
   const Origin& origin_;
   os::Epoll epoll_;
@@ -161,6 +168,8 @@ class RootLoop final : public Root {
   std::unique_ptr<Process> spare_;  // it may be dead: nobody looks until it is needed
   bool spare_due_ = false;          // to be made once there is nothing else to do
   Timers::Id spare_timer_ = 0;
+  Things things_;
+  std::unordered_map<ProcessId, std::vector<ThingId>> grants_;  // to processes that are about to be started
   BlackBoxes boxes_;
   ErrorSink sink_;
   bool waits_for_sink_ = false;

@@ -19,6 +19,7 @@
 #include "process/id.h"
 #include "process/last_lines.h"
 #include "process/root.h"
+#include "process/thing_id.h"
 #include "process/timers.h"
 #include "transport/link.h"
 
@@ -74,6 +75,7 @@ struct Process {
   std::uint32_t last_started = 0;         // by it: the highest count so far
   std::vector<EarlyLink> early;           // with those that it will start
   std::unordered_set<ProcessId> linked;   // with it: hear of its end
+  std::vector<ThingGrant> granted;        // while it is being forked
 };
 
 // The living processes of the tree, and how the last of the dead ended.

@@ -151,9 +151,11 @@ void Process::start() {
                                .environment = state_->options.environment,
                                .stop_timeout = state_->options.stop_timeout,
                                .daemon = state_->options.daemon.value(),
+                               .things = std::move(state_->call.handles),
                                .program = state_->call.run == nullptr,
                                .keep_stderr = state_->options.keep_stderr,
                                .limits = state_->options.limits});
+  state_->call.kept.clear();
 }
 
 Process::State& Process::started() {

@@ -44,6 +44,7 @@ class Condition {
   // Releases the lock, however often it was acquired, and has it again when it returns: true if notified, false if `timeout` passed
   // first. Throws NotHeld without the lock, SystemError(EAGAIN) when all seats are taken.
   bool wait(Duration timeout = kForever);
+  bool wait_until(Clock::time_point deadline);
 
   // Waits until `predicate()`, which is called under the lock; its last result.
   template <class Predicate>
@@ -70,7 +71,6 @@ class Condition {
  private:
   Condition(Parts parts, const Shape& shape, Slot me, const AnyLock* lock);
 
-  bool wait_until(Clock::time_point deadline);
   Seat& take_seat();
   bool sleep_on(Seat& seat, Clock::time_point deadline);
   bool notify_first();

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <span>
 #include <stdexcept>
@@ -21,7 +23,12 @@ namespace troupe::detail {
 struct Call {
   int (*run)(std::span<const std::byte> bytes) = nullptr;
   std::vector<std::byte> bytes;
+  std::vector<std::uint64_t> handles = {};              // among the arguments: see Attachments
+  std::vector<std::shared_ptr<void>> kept = {};         // what they stand for
 };
+
+// What the handle of this number stands for stays as long as the result. Null if this process does not use it.
+std::shared_ptr<void> hold_handle(std::uint64_t id);
 
 // What a function wants to be called with. One with several sets of parameters (overloaded, generic) takes what it is given.
 template <class F, class... Given>
@@ -160,7 +167,8 @@ struct Runner {
     alignas(F) std::byte room[sizeof(F)]{};
     if constexpr (kFunctionRoom<F> > 0) std::memcpy(room, bytes.data(), sizeof(F));
     F& function = *std::launder(reinterpret_cast<F*>(room));
-    auto arguments = decode_values<Kept<P>...>(bytes.subspan(kFunctionRoom<F>));
+    const Attachments handles;  // say their own numbers
+    auto arguments = decode_values<Kept<P>...>(bytes.subspan(kFunctionRoom<F>), &handles);
     const auto call = [&](auto&... values) { return function(pass<P>(values)...); };
     if constexpr (std::is_void_v<std::invoke_result_t<F&, P...>>)
       return std::apply(call, arguments), 0;
@@ -189,8 +197,16 @@ Call make_call_with(const F& function, std::type_identity<std::tuple<P...>>, Arg
   check_function(reinterpret_cast<const void*>(call.run));
   put_function(call.bytes, function);
   const std::tuple<Kept<P>...> values(keep<Kept<P>>(std::forward<Args>(args))...);
-  const auto encoded = std::apply([](const auto&... value) { return encode_values(value...); }, values);
-  call.bytes.insert(call.bytes.end(), encoded.begin(), encoded.end());
+  const std::size_t before = call.bytes.size();
+  Attachments attachments;
+  std::apply(
+      [&](const auto&... value) {
+        call.bytes.resize(before + encoded_size(value...));
+        encode_to(std::span(call.bytes).subspan(before), &attachments, value...);
+      },
+      values);
+  call.handles = std::move(attachments.handles);
+  for (const std::uint64_t handle : call.handles) call.kept.push_back(hold_handle(handle));
   return call;
 }
 

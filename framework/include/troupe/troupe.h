@@ -12,6 +12,9 @@
 #include <troupe/message.h>
 #include <troupe/process.h>
 #include <troupe/program.h>
+#include <troupe/queue.h>
+#include <troupe/shared_value.h>
 #include <troupe/supervision.h>
 #include <troupe/supervisor.h>
+#include <troupe/sync.h>
 #include <troupe/value.h>

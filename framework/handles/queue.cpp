@@ -1,0 +1,126 @@
+#include <stdexcept>
+
+#include <troupe/queue.h>
+
+#include "handles/queue_part.h"
+
+namespace troupe::detail {
+
+namespace {
+
+queue::Lease lease_of(const QueueLease& lease) { return {lease.entry, lease.state}; }
+QueueLease lease_of(const queue::Lease& lease) { return {lease.entry, lease.deliveries(), lease.state}; }
+
+// The same values in the same order.
+static_assert(static_cast<int>(PutOutcome::dropped) == static_cast<int>(queue::PutResult::dropped));
+static_assert(static_cast<int>(GetOutcome::ended) == static_cast<int>(queue::GetResult::ended));
+static_assert(static_cast<int>(Overflow::drop_oldest) == static_cast<int>(queue::Overflow::drop_oldest));
+
+// What moves together in one call.
+constexpr std::size_t kBatchMax = 1024;
+
+}  // namespace
+
+std::shared_ptr<QueuePart> make_queue(const QueueOptions& options) {
+  auto memory = queue::QueueMemory::create({.items_max = options.max_size,
+                                            .bytes_max = options.max_bytes,
+                                            .overflow = static_cast<queue::Overflow>(options.overflow),
+                                            .users_max = process::kThingUsersMax,
+                                            .deliveries_max = options.max_deliveries});
+  return program::SharedThing::create<QueuePart>(process::ThingKind::queue, std::move(memory));
+}
+
+std::shared_ptr<QueuePart> open_queue(std::uint64_t id) { return program::SharedThing::open<QueuePart>(id); }
+
+std::uint64_t attach(const QueuePart& queue, Attachments& attachments) {
+  attachments.handles.push_back(queue.id());
+  return queue.id();
+}
+
+void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
+  if (auto* client = process::Client::here()) client->keep_things(queue.id(), handles);
+}
+
+PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline) {
+  return static_cast<PutOutcome>(queue.queue.put(item, deadline));
+}
+
+std::size_t put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline) {
+  const std::vector<std::span<const std::byte>> spans(items.begin(), items.end());
+  const std::size_t put = queue.queue.put_many(spans, deadline);
+  if (put < items.size() && queue.queue.closed()) throw QueueClosed();
+  return put;
+}
+
+GetOutcome get(QueuePart& queue, std::vector<std::byte>& item, Clock::time_point deadline) {
+  return static_cast<GetOutcome>(queue.queue.get(item, deadline));
+}
+
+void get_many(QueuePart& queue, std::size_t most, Clock::time_point deadline,
+              const std::function<void(std::span<const std::byte>)>& use) {
+  if (most == 0) return;
+  queue::Items items;
+  queue.queue.get_many(items, std::min(most, kBatchMax), deadline);
+  for (std::size_t i = 0; i < items.size(); ++i) use(items[i]);
+}
+
+GetOutcome lease(QueuePart& queue, LeasedItem& item, Clock::time_point deadline) {
+  queue::Lease lease;
+  const auto result = queue.queue.lease(item.bytes, lease, deadline);
+  item.lease = lease_of(lease);
+  return static_cast<GetOutcome>(result);
+}
+
+bool settle(QueuePart& queue, const QueueLease& lease, bool acknowledge) {
+  return acknowledge ? queue.queue.acknowledge(lease_of(lease)) : queue.queue.give_back(lease_of(lease));
+}
+
+std::optional<LeasedItem> take_dead_letter(QueuePart& queue) {
+  LeasedItem item;
+  queue::Lease lease;
+  if (!queue.queue.take_dead_letter(item.bytes, lease)) return {};
+  item.lease = lease_of(lease);
+  return item;
+}
+
+GetOutcome take_task(QueuePart& queue, LeasedItem& item, Clock::time_point deadline) {
+  const GetOutcome outcome = lease(queue, item, deadline);
+  if (outcome == GetOutcome::item) queue.note_task(lease_of(item.lease));
+  return outcome;
+}
+
+void task_done(QueuePart& queue) {
+  const auto task = queue.oldest_task();
+  if (!task) throw std::logic_error("task_done() called more often than get()");
+  queue.queue.acknowledge(*task);
+}
+
+std::optional<QueueCounts> join(QueuePart& queue, Clock::time_point deadline) {
+  if (!queue.queue.join(deadline)) return {};
+  return counts_of(queue);
+}
+
+std::size_t size_of(const QueuePart& queue) { return queue.queue.size(); }
+bool is_full(const QueuePart& queue) { return queue.queue.full(); }
+void close(QueuePart& queue) { queue.queue.close(); }
+bool is_closed(const QueuePart& queue) { return queue.queue.closed(); }
+
+QueueCounts counts_of(const QueuePart& queue) {
+  const queue::Counts counts = queue.queue.counts();
+  const std::uint64_t not_done = std::uint64_t{counts.leased} + counts.returned + counts.quarantined + counts.dropped_oldest;
+  return {.put = counts.put,
+          .done = counts.taken > not_done ? counts.taken - not_done : 0,
+          .redelivered = counts.redelivered,
+          .quarantined = counts.quarantined,
+          .dropped_newest = counts.dropped_newest,
+          .dropped_oldest = counts.dropped_oldest,
+          .leased = counts.leased,
+          .dead = counts.dead};
+}
+
+std::vector<std::byte>& item_buffer() {
+  thread_local std::vector<std::byte> buffer;
+  return buffer;
+}
+
+}  // namespace troupe::detail

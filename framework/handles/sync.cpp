@@ -1,0 +1,131 @@
+#include <troupe/sync.h>
+
+#include <limits>
+#include <utility>
+
+#include "handles/sync_parts.h"
+
+namespace troupe {
+
+namespace {
+
+constexpr std::uint32_t kUsers = process::kThingUsersMax;
+
+template <class Part>
+std::shared_ptr<Part> make(const sync::Shape& shape) {
+  const std::size_t size = sync::memory_size(shape);
+  os::Descriptor memory = os::make_shared_memory("troupe:sync", size);
+  sync::format(os::Mapping(memory, size).bytes(), shape);
+  return program::SharedThing::create<Part>(process::ThingKind::primitive, std::move(memory));
+}
+
+std::uint64_t attach(const program::SharedThing& thing, Attachments& attachments) {
+  attachments.handles.push_back(thing.id());
+  return thing.id();
+}
+
+template <class Handle>
+struct PartOf;
+template <>
+struct PartOf<Lock> : std::type_identity<detail::LockPart> {};
+template <>
+struct PartOf<RLock> : std::type_identity<detail::LockPart> {};
+template <>
+struct PartOf<Semaphore> : std::type_identity<detail::SemaphorePart> {};
+template <>
+struct PartOf<BoundedSemaphore> : std::type_identity<detail::SemaphorePart> {};
+template <>
+struct PartOf<Event> : std::type_identity<detail::EventPart> {};
+
+}  // namespace
+
+template <class Handle>
+std::uint64_t HandleCodec<Handle>::pack(const Handle& handle, Attachments& attachments) {
+  return attach(*handle.part_, attachments);
+}
+template <class Handle>
+Handle HandleCodec<Handle>::unpack(Wire id, const Attachments&) {
+  return Handle(program::SharedThing::open<typename PartOf<Handle>::type>(id));
+}
+template struct HandleCodec<Lock>;
+template struct HandleCodec<RLock>;
+template struct HandleCodec<Semaphore>;
+template struct HandleCodec<BoundedSemaphore>;
+template struct HandleCodec<Event>;
+
+bool AnyLock::acquire(bool block, Duration timeout) { return part_->lock().acquire(block, timeout); }
+void AnyLock::release() { part_->lock().release(); }
+bool AnyLock::locked() const { return part_->lock().locked(); }
+bool AnyLock::abandoned() const { return part_->lock().abandoned(); }
+
+Lock::Lock() : AnyLock(make<detail::LockPart>({sync::Kind::lock, kUsers})) {}
+RLock::RLock() : AnyLock(make<detail::LockPart>({sync::Kind::rlock, kUsers})) {}
+
+Semaphore::Semaphore(std::uint32_t value, bool bounded)
+    : part_(make<detail::SemaphorePart>({bounded ? sync::Kind::bounded_semaphore : sync::Kind::semaphore, kUsers, value})) {}
+bool Semaphore::acquire(bool block, Duration timeout) { return part_->semaphore.acquire(block, timeout); }
+void Semaphore::release(std::uint32_t n) { part_->semaphore.release(n); }
+std::uint32_t Semaphore::get_value() const { return part_->semaphore.get_value(); }
+
+Event::Event() : part_(make<detail::EventPart>({sync::Kind::event, kUsers})) {}
+bool Event::is_set() const { return part_->event.is_set(); }
+void Event::set() { part_->event.set(); }
+void Event::clear() { part_->event.clear(); }
+bool Event::wait(Duration timeout) { return part_->event.wait(timeout); }
+
+Condition::Condition() : part_(make<detail::ConditionPart>({sync::Kind::condition, kUsers, sync::Condition::kSeats})) {}
+Condition::Condition(const AnyLock& lock) : Condition() { part_->use(lock.part_); }
+bool Condition::acquire(bool block, Duration timeout) { return part_->condition.acquire(block, timeout); }
+void Condition::release() { part_->condition.release(); }
+bool Condition::abandoned() const { return part_->condition.abandoned(); }
+bool Condition::wait_until(Clock::time_point deadline) { return part_->condition.wait_until(deadline); }
+void Condition::notify(std::uint32_t n) { part_->condition.notify(n); }
+void Condition::notify_all() { part_->condition.notify_all(); }
+
+Barrier::Barrier(std::uint32_t parties, Duration timeout)
+    : part_(make<detail::BarrierPart>({sync::Kind::barrier, kUsers, parties})), timeout_(timeout) {}
+std::uint32_t Barrier::wait(std::optional<Duration> timeout) { return part_->barrier.wait(timeout.value_or(timeout_)); }
+void Barrier::reset() { part_->barrier.reset(); }
+void Barrier::abort() { part_->barrier.abort(); }
+std::uint32_t Barrier::parties() const { return part_->barrier.parties(); }
+std::uint32_t Barrier::n_waiting() const { return part_->barrier.n_waiting(); }
+bool Barrier::broken() const { return part_->barrier.broken(); }
+
+Codec<Condition>::Wire Codec<Condition>::pack(const Condition& condition, Attachments& attachments) {
+  const auto& lock = condition.part_->lock;
+  return {attach(*condition.part_, attachments), lock ? attach(*lock, attachments) : 0};
+}
+Condition Codec<Condition>::unpack(Wire wire, const Attachments&) {
+  const auto [id, lock] = wire;
+  auto part = program::SharedThing::open<detail::ConditionPart>(id);
+  if (lock != 0) part->use(program::SharedThing::open<detail::LockPart>(lock));
+  return Condition(std::move(part));
+}
+
+Codec<Barrier>::Wire Codec<Barrier>::pack(const Barrier& barrier, Attachments& attachments) {
+  return {attach(*barrier.part_, attachments), barrier.timeout_.count()};
+}
+Barrier Codec<Barrier>::unpack(Wire wire, const Attachments&) {
+  const auto [id, timeout] = wire;
+  return {program::SharedThing::open<detail::BarrierPart>(id), Duration(timeout)};
+}
+
+namespace detail {
+
+std::shared_ptr<LockPart> make_array(std::size_t count, std::uint64_t tag, bool locked) {
+  if (count > std::numeric_limits<std::uint32_t>::max())
+    throw std::length_error("a shared array has at most 2^32 - 1 elements");
+  return make<LockPart>({locked ? sync::Kind::array : sync::Kind::raw_array, kUsers, static_cast<std::uint32_t>(count), tag});
+}
+std::shared_ptr<LockPart> open_array(std::uint64_t id, std::uint64_t tag) {
+  auto part = program::SharedThing::open<LockPart>(id);
+  if (part->shape.type != tag) throw ProtocolError("shared memory: elements of another type");
+  return part;
+}
+std::uint64_t attach(const LockPart& array, Attachments& attachments) { return troupe::attach(array, attachments); }
+std::span<std::byte> elements_of(LockPart& array) { return array.elements; }
+RLock lock_of(const std::shared_ptr<LockPart>& array) { return RLock(array); }
+
+}  // namespace detail
+
+}  // namespace troupe

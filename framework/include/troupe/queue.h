@@ -1,0 +1,294 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <troupe/duration.h>
+#include <troupe/queue_core.h>
+#include <troupe/value.h>
+
+namespace troupe {
+
+// An item of a queue that is not over yet: when its holder dies, or gives it back, another consumer gets it.
+//
+//     while (auto task = tasks.try_lease(1s)) work(**task);  // acknowledged at the end of each round
+//
+// The destructor acknowledges it; while an exception passes through, it gives it back.
+//
+// Threads: a value.
+template <class T>
+class Leased {
+ public:
+  Leased(std::shared_ptr<detail::QueuePart> queue, const detail::QueueLease& lease, T value)
+      : queue_(std::move(queue)), lease_(lease), value_(std::move(value)) {}
+  Leased(Leased&&) noexcept = default;
+  Leased& operator=(Leased&& other) noexcept {
+    std::swap(queue_, other.queue_), std::swap(lease_, other.lease_), std::swap(value_, other.value_);
+    return *this;
+  }
+  ~Leased() {
+    if (!queue_) return;
+    std::uncaught_exceptions() > exceptions_ ? give_back() : acknowledge();
+  }
+
+  T& operator*() { return value_; }
+  T* operator->() { return &value_; }
+  // How often it was handed out, this time included.
+  [[nodiscard]] std::uint32_t deliveries() const { return lease_.deliveries; }
+
+  // It is done. False if it was over before.
+  bool acknowledge() { return queue_ && detail::settle(*std::exchange(queue_, nullptr), lease_, true); }
+  // Others may have it.
+  bool give_back() { return queue_ && detail::settle(*std::exchange(queue_, nullptr), lease_, false); }
+
+ private:
+  std::shared_ptr<detail::QueuePart> queue_;
+  detail::QueueLease lease_;
+  T value_;
+  int exceptions_ = std::uncaught_exceptions();
+};
+
+namespace detail {
+
+template <class AnyQueue>
+class QueueIterator {
+ public:
+  using value_type = decltype(std::declval<AnyQueue&>().get());
+  using difference_type = std::ptrdiff_t;
+  explicit QueueIterator(AnyQueue& queue) : queue_(&queue) { ++*this; }
+  value_type& operator*() const { return *value_; }
+  QueueIterator& operator++() {
+    value_ = queue_->next();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  bool operator==(std::default_sentinel_t) const { return !value_; }
+
+ private:
+  AnyQueue* queue_;
+  mutable std::optional<value_type> value_;
+};
+
+}  // namespace detail
+
+// A queue of values between any processes, as Python's multiprocessing.Queue: many producers, many consumers, first in, first out. A
+// handle: copies are the same queue, also those that were arguments of a Process or items of another queue.
+//
+//     troupe::Queue<int> numbers(64);                  // at most so many wait; 0 or nothing: as many as there is memory for
+//     troupe::Process counter(count, numbers);         // numbers.put(1); …; numbers.close();
+//     for (int number : numbers) sum += number;        // ends when it is closed and drained
+//
+// What holds: any process may be killed at any moment, and the others go on. What was put is there, whole; what a killed producer was
+// putting is there whole or not at all. An item that was got is got once; one that was leased comes back from a consumer that died,
+// before all others and in its order, and after max_deliveries it is a dead letter. put() returned means it is kept as long as the queue
+// is; the queue is gone when its last user is.
+//
+// Python's names throw Full and Empty; try_…() do not. All throw QueueClosed for a put after close(), and for a get when nothing will
+// come any more; ProtocolError when a process has broken the shared memory; SystemError when there is no memory; std::length_error for
+// an item larger than 1 GiB.
+//
+// Threads: any.
+template <class T>
+class Queue {
+ public:
+  explicit Queue(QueueOptions options = {}) : part_(detail::make_queue(options)) {}
+  explicit Queue(std::size_t max_size) : Queue(QueueOptions{.max_size = max_size}) {}
+
+  void put(const T& value) { put(value, kForever); }
+  void put(const T& value, Duration timeout) { detail::require(put_until(value, deadline_after(timeout))); }
+  void put_nowait(const T& value) { detail::require(put_until(value, detail::kNotAtAll)); }
+  // False if there was no room.
+  bool try_put(const T& value) { return detail::was_put(put_until(value, detail::kNotAtAll)); }
+  // Several, from the first on, as room and time permit: how many. Cheaper than one by one.
+  std::size_t put_many(std::span<const T> values, Duration timeout = kForever) {
+    std::vector<std::vector<std::byte>> items(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) encode(values[i], items[i]);
+    return detail::put_many(*part_, items, deadline_after(timeout));
+  }
+
+  T get() { return get(kForever); }
+  T get(Duration timeout) { return *detail::require(get_until(deadline_after(timeout))); }
+  T get_nowait() { return *detail::require(get_until(detail::kNotAtAll)); }
+  // Nothing if there is none, or none in time; also at the end.
+  std::optional<T> try_get(Duration timeout = Duration::zero()) {
+    return std::move(get_until(detail::deadline_of(timeout)).value);
+  }
+  // Waits for the first, then takes what is there. Empty at the end, or when the time is over.
+  std::vector<T> get_many(std::size_t most, Duration timeout = kForever) {
+    std::vector<T> values;
+    detail::get_many(*part_, most, detail::deadline_of(timeout),
+                     [&](std::span<const std::byte> item) { values.push_back(decode(item)); });
+    return values;
+  }
+
+  // The same, with a lease.
+  Leased<T> lease(Duration timeout = kForever) { return std::move(*detail::require(lease_until(deadline_after(timeout)))); }
+  std::optional<Leased<T>> try_lease(Duration timeout = Duration::zero()) {
+    return std::move(lease_until(detail::deadline_of(timeout)).value);
+  }
+  // The oldest item that was delivered too often; given back it is a dead letter again.
+  std::optional<Leased<T>> take_dead_letter() {
+    std::optional<Leased<T>> letter;
+    if (auto item = detail::take_dead_letter(*part_)) letter.emplace(part_, item->lease, decode(item->bytes));
+    return letter;
+  }
+
+  // Exact while nobody is at work.
+  [[nodiscard]] std::size_t qsize() const { return detail::size_of(*part_); }
+  [[nodiscard]] bool empty() const { return qsize() == 0; }
+  [[nodiscard]] bool full() const { return detail::is_full(*part_); }
+  [[nodiscard]] QueueCounts counts() const { return detail::counts_of(*part_); }
+
+  // No more puts; consumers drain what is there, and wait for what others have leased.
+  void close() { detail::close(*part_); }
+  [[nodiscard]] bool closed() const { return detail::is_closed(*part_); }
+
+  // What comes, until the queue is closed and drained. For one loop at a time.
+  auto begin() { return detail::QueueIterator<Queue>(*this); }
+  std::default_sentinel_t end() { return {}; }
+
+ protected:
+  friend struct Codec<Queue>;
+  friend class detail::QueueIterator<Queue>;
+  std::optional<T> next() { return std::move(get_until(Clock::time_point::max()).value); }
+  explicit Queue(std::shared_ptr<detail::QueuePart> part) : part_(std::move(part)) {}
+  [[nodiscard]] const std::shared_ptr<detail::QueuePart>& part() const { return part_; }
+
+  template <class Value>
+  struct Got {
+    detail::GetOutcome outcome;
+    std::optional<Value> value = {};
+  };
+  Got<T> get_until(Clock::time_point deadline) {
+    auto& item = detail::item_buffer();
+    const auto outcome = detail::get(*part_, item, deadline);
+    if (outcome != detail::GetOutcome::item) return {outcome};
+    return {outcome, decode(item)};
+  }
+  Got<Leased<T>> lease_until(Clock::time_point deadline) {
+    detail::LeasedItem item;
+    const auto outcome = detail::lease(*part_, item, deadline);
+    if (outcome != detail::GetOutcome::item) return {outcome};
+    try {
+      return {outcome, Leased<T>(part_, item.lease, decode(item.bytes))};
+    } catch (...) {
+      detail::settle(*part_, item.lease, false);
+      throw;
+    }
+  }
+  static T decode(std::span<const std::byte> item) {
+    const Attachments handles;
+    return wire::Body<T>::read(item, &handles);
+  }
+
+ private:
+  detail::PutOutcome put_until(const T& value, Clock::time_point deadline) {
+    auto& item = detail::item_buffer();
+    encode(value, item);
+    return detail::put(*part_, item, deadline);
+  }
+  // The types are those of the handle, so they need not travel with each item.
+  void encode(const T& value, std::vector<std::byte>& item) {
+    wire::check_encodable<T>();
+    wire::check_receivable<T>();
+    item.resize(wire::Body<T>::size(value));
+    Attachments attachments;
+    wire::Body<T>::write(item, &attachments, value);
+    if (!attachments.handles.empty()) detail::keep_handles(*part_, attachments.handles);
+  }
+
+  std::shared_ptr<detail::QueuePart> part_;
+};
+
+// As Python's: put, get and empty is all that most need.
+template <class T>
+class SimpleQueue {
+ public:
+  SimpleQueue() = default;
+  void put(const T& value) { queue_.put(value); }
+  T get() { return queue_.get(); }
+  [[nodiscard]] bool empty() const { return queue_.empty(); }
+  void close() { queue_.close(); }
+
+ private:
+  friend struct Codec<SimpleQueue>;
+  explicit SimpleQueue(Queue<T> queue) : queue_(std::move(queue)) {}
+  Queue<T> queue_;
+};
+
+// A queue whose producers can wait until all is done, as Python's: consumers say task_done() for each item that they got. Until then
+// it is leased to them: the items of one that died go to the others, so join() always returns while there is a consumer.
+//
+// Threads: any; task_done() is for the oldest item that this process got and did not say it for yet.
+template <class T>
+class JoinableQueue : public Queue<T> {
+ public:
+  using Queue<T>::Queue;
+
+  T get() { return get(kForever); }
+  T get(Duration timeout) { return *detail::require(take_until(deadline_after(timeout))); }
+  T get_nowait() { return *detail::require(take_until(detail::kNotAtAll)); }
+  std::optional<T> try_get(Duration timeout = Duration::zero()) {
+    return std::move(take_until(detail::deadline_of(timeout)).value);
+  }
+  // Throws std::logic_error when it was said for all.
+  void task_done() { detail::task_done(*this->part()); }
+  // Waits until everything that was put is done. What became of it, or nothing when the time was over.
+  QueueCounts join() { return *join(kForever); }
+  std::optional<QueueCounts> join(Duration timeout) { return detail::join(*this->part(), detail::deadline_of(timeout)); }
+
+  auto begin() { return detail::QueueIterator<JoinableQueue>(*this); }
+
+ private:
+  friend struct Codec<JoinableQueue>;
+  friend class detail::QueueIterator<JoinableQueue>;
+  std::optional<T> next() { return std::move(take_until(Clock::time_point::max()).value); }
+  typename Queue<T>::template Got<T> take_until(Clock::time_point deadline) {
+    detail::LeasedItem item;
+    const auto outcome = detail::take_task(*this->part(), item, deadline);
+    if (outcome != detail::GetOutcome::item) return {outcome};
+    return {outcome, Queue<T>::decode(item.bytes)};
+  }
+};
+
+template <class T>
+struct Codec<Queue<T>> {
+  static constexpr std::string_view name = "queue";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const Queue<T>& queue, Attachments& attachments) { return detail::attach(*queue.part_, attachments); }
+  static Queue<T> unpack(Wire id, const Attachments&) { return Queue<T>(detail::open_queue(id)); }
+};
+template <class T>
+struct Codec<JoinableQueue<T>> {
+  static constexpr std::string_view name = "joinable queue";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const JoinableQueue<T>& queue, Attachments& attachments) {
+    return detail::attach(*queue.part(), attachments);
+  }
+  static JoinableQueue<T> unpack(Wire id, const Attachments&) { return JoinableQueue<T>(detail::open_queue(id)); }
+};
+template <class T>
+struct Codec<SimpleQueue<T>> {
+  static constexpr std::string_view name = "simple queue";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const SimpleQueue<T>& queue, Attachments& attachments) {
+    return Codec<Queue<T>>::pack(queue.queue_, attachments);
+  }
+  static SimpleQueue<T> unpack(Wire id, const Attachments& attachments) {
+    return SimpleQueue<T>(Codec<Queue<T>>::unpack(id, attachments));
+  }
+};
+
+}  // namespace troupe

@@ -1,0 +1,214 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <troupe/sync.h>
+#include <troupe/value.h>
+
+namespace troupe {
+
+// What can lie in shared memory: no pointers, no constructors that matter.
+template <class T>
+concept Shareable = std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T> && !std::is_pointer_v<T> &&
+                    !std::is_reference_v<T> && alignof(T) <= 64;
+
+namespace detail {
+
+// Size, alignment and nature of T, so that users who disagree about the type are told.
+template <Shareable T>
+constexpr std::uint64_t element_tag() {
+  constexpr std::uint64_t nature = std::is_same_v<T, bool>       ? 1
+                                   : std::is_floating_point_v<T> ? 2
+                                   : std::is_signed_v<T>         ? 3
+                                   : std::is_unsigned_v<T>       ? 4
+                                   : std::is_enum_v<T>           ? 5
+                                                                 : 6;
+  return sizeof(T) | std::uint64_t{alignof(T)} << 32 | nature << 48;
+}
+
+std::shared_ptr<LockPart> make_array(std::size_t count, std::uint64_t tag, bool locked);
+std::shared_ptr<LockPart> open_array(std::uint64_t id, std::uint64_t tag);
+std::uint64_t attach(const LockPart& array, Attachments& attachments);
+std::span<std::byte> elements_of(LockPart& array);
+RLock lock_of(const std::shared_ptr<LockPart>& array);
+
+// Elements in shared memory, as all of these have them.
+template <Shareable T>
+class Elements {
+ public:
+  Elements(std::shared_ptr<LockPart> part, std::size_t count)
+      : part_(std::move(part)), elements_{reinterpret_cast<T*>(elements_of(*part_).data()), count} {}
+  explicit Elements(std::shared_ptr<LockPart> part) : Elements(part, elements_of(*part).size() / sizeof(T)) {}
+
+  [[nodiscard]] T& at(std::size_t index) const {
+    if (index < elements_.size()) return elements_[index];
+    throw std::out_of_range("element " + std::to_string(index) + " of " + std::to_string(elements_.size()));
+  }
+  [[nodiscard]] std::span<T> all() const { return elements_; }
+  [[nodiscard]] const std::shared_ptr<LockPart>& part() const { return part_; }
+
+ private:
+  std::shared_ptr<LockPart> part_;
+  std::span<T> elements_;
+};
+
+}  // namespace detail
+
+// Elements in memory that processes share, and nothing that protects them: as multiprocessing.RawArray. A handle, as all in sync.h.
+//
+// Threads: as a C array.
+template <Shareable T>
+class RawArray {
+ public:
+  explicit RawArray(std::size_t size) : elements_(detail::make_array(size, detail::element_tag<T>(), false), size) {}
+  RawArray(std::initializer_list<T> values) : RawArray(values.size()) { std::ranges::copy(values, begin()); }
+
+  [[nodiscard]] std::size_t size() const { return elements_.all().size(); }
+  // Throw std::out_of_range.
+  [[nodiscard]] T& at(std::size_t index) const { return elements_.at(index); }
+  [[nodiscard]] T& operator[](std::size_t index) const { return at(index); }
+  [[nodiscard]] T* begin() const { return elements_.all().data(); }
+  [[nodiscard]] T* end() const { return begin() + size(); }
+
+ private:
+  friend struct Codec<RawArray>;
+  explicit RawArray(detail::Elements<T> elements) : elements_(std::move(elements)) {}
+  detail::Elements<T> elements_;
+};
+
+// The same with an RLock. get() and set() take it themselves; for more, and for the rest, hold get_lock().
+//
+//     troupe::Array<int> counts(10);
+//     {
+//       std::scoped_lock hold(counts.get_lock());
+//       counts[3] += 1;
+//     }
+//
+// When a process dies while it holds the lock, the next holder finds get_lock().abandoned() true: an element may be half written.
+//
+// Threads: get() and set() any; the rest under the lock.
+template <Shareable T>
+class Array {
+ public:
+  explicit Array(std::size_t size)
+      : Array(detail::Elements<T>(detail::make_array(size, detail::element_tag<T>(), true), size)) {}
+  Array(std::initializer_list<T> values) : Array(values.size()) { std::ranges::copy(values, begin()); }
+
+  [[nodiscard]] RLock& get_lock() { return lock_; }
+  [[nodiscard]] T get(std::size_t index) {
+    const std::scoped_lock hold(lock_);
+    return at(index);
+  }
+  void set(std::size_t index, const T& value) {
+    const std::scoped_lock hold(lock_);
+    at(index) = value;
+  }
+
+  [[nodiscard]] std::size_t size() const { return elements_.all().size(); }
+  // Throw std::out_of_range.
+  [[nodiscard]] T& at(std::size_t index) const { return elements_.at(index); }
+  [[nodiscard]] T& operator[](std::size_t index) const { return at(index); }
+  [[nodiscard]] T* begin() const { return elements_.all().data(); }
+  [[nodiscard]] T* end() const { return begin() + size(); }
+
+ private:
+  friend struct Codec<Array>;
+  explicit Array(detail::Elements<T> elements) : elements_(std::move(elements)), lock_(detail::lock_of(elements_.part())) {}
+  detail::Elements<T> elements_;
+  RLock lock_;
+};
+
+// One value that nothing protects.
+template <Shareable T>
+class RawValue {
+ public:
+  explicit RawValue(const T& first = T{}) : array_(1) { value() = first; }
+  [[nodiscard]] T& value() const { return *array_.begin(); }
+
+ private:
+  friend struct Codec<RawValue>;
+  explicit RawValue(RawArray<T> array) : array_(std::move(array)) { static_cast<void>(array_.at(0)); }
+  RawArray<T> array_;
+};
+
+// One value with an RLock.
+//
+//     troupe::Value<int> counter(0);
+//     {
+//       std::scoped_lock hold(counter.get_lock());
+//       counter.value() += 1;
+//     }
+//
+// Threads: get() and set() any; value() under the lock.
+template <Shareable T>
+class Value {
+ public:
+  explicit Value(const T& first = T{}) : array_(1) { value() = first; }
+  [[nodiscard]] T& value() const { return *array_.begin(); }
+  [[nodiscard]] RLock& get_lock() { return array_.get_lock(); }
+  [[nodiscard]] T get() { return array_.get(0); }
+  void set(const T& value) { array_.set(0, value); }
+
+ private:
+  friend struct Codec<Value>;
+  explicit Value(Array<T> array) : array_(std::move(array)) { static_cast<void>(array_.at(0)); }
+  Array<T> array_;
+};
+
+template <Shareable T>
+struct Codec<RawArray<T>> {
+  static constexpr std::string_view name = "raw array";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const RawArray<T>& array, Attachments& attachments) {
+    return detail::attach(*array.elements_.part(), attachments);
+  }
+  static RawArray<T> unpack(Wire id, const Attachments&) {
+    return RawArray<T>(detail::Elements<T>(detail::open_array(id, detail::element_tag<T>())));
+  }
+};
+template <Shareable T>
+struct Codec<Array<T>> {
+  static constexpr std::string_view name = "shared array";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const Array<T>& array, Attachments& attachments) {
+    return detail::attach(*array.elements_.part(), attachments);
+  }
+  static Array<T> unpack(Wire id, const Attachments&) {
+    return Array<T>(detail::Elements<T>(detail::open_array(id, detail::element_tag<T>())));
+  }
+};
+template <Shareable T>
+struct Codec<RawValue<T>> {
+  static constexpr std::string_view name = "raw value";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const RawValue<T>& value, Attachments& attachments) {
+    return Codec<RawArray<T>>::pack(value.array_, attachments);
+  }
+  static RawValue<T> unpack(Wire id, const Attachments& attachments) {
+    return RawValue<T>(Codec<RawArray<T>>::unpack(id, attachments));
+  }
+};
+template <Shareable T>
+struct Codec<Value<T>> {
+  static constexpr std::string_view name = "shared value";
+  using Of = T;
+  using Wire = std::uint64_t;
+  static Wire pack(const Value<T>& value, Attachments& attachments) { return Codec<Array<T>>::pack(value.array_, attachments); }
+  static Value<T> unpack(Wire id, const Attachments& attachments) { return Value<T>(Codec<Array<T>>::unpack(id, attachments)); }
+};
+
+}  // namespace troupe

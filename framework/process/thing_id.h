@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "os/descriptor.h"
+
+namespace troupe::process {
+
+// The number of a thing that processes share (a queue, a lock, an array …), never used twice. As with processes, whoever makes it
+// chooses the number: its own serial, then a counter of its own.
+using ThingId = std::uint64_t;
+
+// How root puts it in order when a user has died.
+enum class ThingKind : std::uint8_t { queue = 1, primitive = 2 };
+
+// At a time, of one thing.
+inline constexpr std::uint32_t kThingUsersMax = 256;
+
+// The way to a thing, for one user: its memory, and its number among the users.
+struct ThingAccess {
+  std::uint32_t slot = 0;
+  os::Descriptor memory;
+};
+
+// The same as a new process inherits it.
+struct ThingGrant {
+  ThingId id = 0;
+  std::uint32_t slot = 0;
+  int memory = -1;  // root's descriptor, and now its own
+};
+
+}  // namespace troupe::process

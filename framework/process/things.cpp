@@ -1,0 +1,152 @@
+#include "process/things.h"
+
+#include <algorithm>
+#include <exception>
+
+#include <troupe/errors.h>
+
+#include "os/memory.h"
+#include "queue/recover.h"
+#include "sync/barrier.h"
+#include "sync/recover.h"
+
+namespace troupe::process {
+
+namespace {
+
+os::Mapping map(const os::Descriptor& memory) {
+  const auto size = os::shared_memory_size(memory);
+  if (!size) throw ProtocolError("not shared memory");
+  return {memory, *size};
+}
+
+// A party from the start: it may die before its first wait(), and the others would wait for ever.
+void enlist(const os::Descriptor& memory, std::uint32_t slot) {
+  const os::Mapping mapping = map(memory);
+  if (sync::shape_of(mapping.bytes()).kind == sync::Kind::barrier)
+    sync::Barrier(mapping.bytes(), shared::kRootSlot).enlist(slot);
+}
+
+}  // namespace
+
+void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker) {
+  if (memory && !os::shared_memory_size(memory)) throw ProtocolError("a thing without shared memory");
+  const auto [place, is_new] = things_.try_emplace(id, Thing{.kind = kind, .memory = std::move(memory)});
+  if (!is_new) throw ProtocolError("a thing of this number is there");
+  place->second.users.push_back({.serial = maker, .uses = 1});
+  uses_.emplace(maker, id);
+}
+
+const char* Things::why_not(ThingId id) const {
+  const auto found = things_.find(id);
+  if (found == things_.end()) return "what this handle stands for is gone: its last user has ended or dropped it";
+  const Thing& thing = found->second;
+  if (!thing.memory) return "there were no descriptors left for what this handle stands for";
+  if (thing.broken) return "the shared memory of what this handle stands for was overwritten";
+  return nullptr;
+}
+
+Things::Opened Things::open(ThingId id, Serial user) {
+  Thing& thing = things_.at(id);
+  const auto mine = std::ranges::find(thing.users, user, &User::serial);
+  if (mine != thing.users.end()) {
+    ++mine->uses;
+    return {static_cast<std::uint32_t>(mine - thing.users.begin()), thing.memory};
+  }
+  std::uint32_t slot = 0;
+  while (slot < thing.users.size() && !is_free(thing, slot)) ++slot;
+  if (slot == kThingUsersMax) throw SystemError(EUSERS, "one thing is used by 256 processes at most");
+  if (slot == thing.users.size()) thing.users.emplace_back();
+  if (thing.kind == ThingKind::primitive) enlist(thing.memory, slot);
+  thing.users[slot] = {.serial = user, .uses = 1};
+  uses_.emplace(user, id);
+  return {slot, thing.memory};
+}
+
+void Things::close(ThingId id, Serial user) {
+  const auto found = things_.find(id);
+  if (found == things_.end()) throw ProtocolError("a thing that is not there");
+  Thing& thing = found->second;
+  const auto mine = std::ranges::find(thing.users, user, &User::serial);
+  if (mine == thing.users.end()) throw ProtocolError("a thing that it does not use");
+  if (--mine->uses > 0) return;
+  const auto [first, last] = uses_.equal_range(user);
+  uses_.erase(std::find_if(first, last, [&](const auto& use) { return use.second == id; }));
+  leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), true);
+}
+
+void Things::keep(ThingId holder, ThingId held) {
+  const auto found = things_.find(holder);
+  if (found == things_.end() || !things_.contains(held) || holder == held) return;
+  auto& keeps = found->second.keeps;
+  if (std::ranges::find(keeps, held) != keeps.end()) return;
+  keeps.push_back(held);
+  hold(held);
+}
+
+void Things::hold(ThingId id) {
+  const auto found = things_.find(id);
+  if (found != things_.end()) ++found->second.held;
+}
+
+void Things::let_go(ThingId id) {
+  const auto found = things_.find(id);
+  if (found == things_.end() || found->second.held == 0) return;
+  --found->second.held;
+  drop_if_unused(id);
+}
+
+void Things::ended(Serial user, bool finished) {
+  const auto [first, last] = uses_.equal_range(user);
+  std::vector<ThingId> ids;
+  for (auto use = first; use != last; ++use) ids.push_back(use->second);
+  uses_.erase(first, last);
+  for (const ThingId id : ids) {
+    Thing& thing = things_.at(id);
+    const auto mine = std::ranges::find(thing.users, user, &User::serial);
+    leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), finished);
+  }
+}
+
+void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, bool finished) {
+  thing.users[slot] = {};
+  recover(thing, slot, finished);
+  drop_if_unused(id);
+}
+
+void Things::drop_if_unused(ThingId id) {
+  const auto found = things_.find(id);
+  const bool is_used = std::ranges::any_of(found->second.users, [](const User& user) { return user.serial != 0; });
+  if (is_used || found->second.held > 0) return;
+  const auto keeps = std::move(found->second.keeps);
+  things_.erase(found);
+  for (const ThingId kept : keeps) let_go(kept);
+}
+
+// The last one's affairs are sometimes settled by a user who lives: see sync/guarded.h.
+bool Things::is_free(const Thing& thing, std::uint32_t slot) {
+  if (thing.users[slot].serial != 0) return false;
+  if (!thing.users[slot].unrecovered) return true;
+  try {
+    return sync::recovered(map(thing.memory).bytes(), slot);
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+void Things::recover(Thing& thing, std::uint32_t slot, bool finished) {
+  if (!thing.memory || thing.broken) return;
+  try {
+    if (thing.kind == ThingKind::queue) {
+      queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot);
+    } else {
+      const os::Mapping mapping = map(thing.memory);
+      sync::recover(mapping.bytes(), slot, finished ? sync::End::finished : sync::End::died);
+      thing.users[slot].unrecovered = true;
+    }
+  } catch (const std::exception&) {
+    thing.broken = true;
+  }
+}
+
+}  // namespace troupe::process

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "process/id.h"
+#include "process/thing_id.h"
+
+namespace troupe::process {
+
+// The things behind all handles of the tree, in root: their memory, and who uses them under which slot. When a user ends, root puts
+// in order what it left in the memory, before anybody hears of the end. A thing that nobody uses or keeps is gone, with its memory.
+//
+// What holds: a slot is given out again only when the memory is recovered from its last user. A thing whose memory was overwritten
+// stays open to its users, who find out by themselves; nobody else may open it.
+//
+// Threads: confined to root's one.
+class Things {
+ public:
+  // Its maker is its first user, in slot 0. Without a memory (there were no descriptors left to receive it) nobody else can open it.
+  // Throws ProtocolError for a number that is taken, or what is no shared memory.
+  void create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker);
+
+  [[nodiscard]] bool has(ThingId id) const { return things_.contains(id); }
+  // Why it cannot be opened; null if it can.
+  [[nodiscard]] const char* why_not(ThingId id) const;
+  struct Opened {
+    std::uint32_t slot;
+    const os::Descriptor& memory;
+  };
+  // One more use of it by `user`, who keeps its slot as long as it has any. Only if there is no why_not(). Throws SystemError when
+  // all slots are taken, ProtocolError when the memory was overwritten.
+  Opened open(ThingId id, Serial user);
+  // One use less, by a user that lives.
+  void close(ThingId id, Serial user);
+
+  // Handles that lie in a queue belong to it: `held` is kept as long as `holder` is there.
+  void keep(ThingId holder, ThingId held);
+  // A handle is on its way to somebody who does not live yet: it is kept until let_go().
+  void hold(ThingId id);
+  void let_go(ThingId id);
+
+  // All that it used, it uses no more: it has done all its work, or else it died.
+  void ended(Serial user, bool finished);
+
+  [[nodiscard]] std::size_t size() const { return things_.size(); }
+
+ private:
+  struct User {
+    Serial serial = 0;  // 0: nobody
+    std::uint32_t uses = 0;
+    bool unrecovered = false;  // of its last user, as far as is known
+  };
+  struct Thing {
+    ThingKind kind;
+    os::Descriptor memory;
+    std::vector<User> users;  // by slot
+    std::uint32_t held = 0;
+    std::vector<ThingId> keeps;
+    bool broken = false;
+  };
+
+  [[nodiscard]] static bool is_free(const Thing& thing, std::uint32_t slot);
+  static void recover(Thing& thing, std::uint32_t slot, bool finished);
+  void leave(ThingId id, Thing& thing, std::uint32_t slot, bool finished);
+  void drop_if_unused(ThingId id);
+
+  std::unordered_map<ThingId, Thing> things_;
+  std::unordered_multimap<Serial, ThingId> uses_;
+};
+
+}  // namespace troupe::process

@@ -1,0 +1,71 @@
+#include "program/shared_thing.h"
+
+#include <exception>
+#include <stdexcept>
+#include <unordered_map>
+
+#include <troupe/process_call.h>
+
+namespace troupe {
+
+namespace program {
+
+namespace {
+
+// Never destroyed: handles in static variables may outlive everything.
+std::unordered_map<process::ThingId, std::weak_ptr<SharedThing>>& things() {
+  static auto& things = *new std::unordered_map<process::ThingId, std::weak_ptr<SharedThing>>;
+  return things;
+}
+
+}  // namespace
+
+// A new one may have been opened under this number meanwhile; root counts both.
+SharedThing::~SharedThing() {
+  {
+    const std::scoped_lock lock(mutex());
+    const auto found = things().find(id_);
+    if (found != things().end() && found->second.expired()) things().erase(found);
+  }
+  try {
+    if (process::Client* here = process::Client::here()) here->close_thing(id_);
+  } catch (const std::exception&) {  // root finds out when this process ends
+  }
+}
+
+std::recursive_mutex& SharedThing::mutex() {
+  static auto& mutex = *new std::recursive_mutex;  // a part that cannot be made leaves its thing under it
+  return mutex;
+}
+
+process::Client& SharedThing::client() {
+  if (auto* here = process::Client::here()) return *here;
+  throw std::logic_error("there is no troupe::Program here: make it the first line of main");
+}
+
+std::shared_ptr<SharedThing> SharedThing::find(process::ThingId id) {
+  const auto found = things().find(id);
+  return found == things().end() ? nullptr : found->second.lock();
+}
+
+void SharedThing::note_locked(const std::shared_ptr<SharedThing>& thing) { things()[thing->id()] = thing; }
+
+void SharedThing::note(const std::shared_ptr<SharedThing>& thing) {
+  const std::scoped_lock lock(mutex());
+  note_locked(thing);
+}
+
+std::shared_ptr<SharedThing> SharedThing::here(process::ThingId id) {
+  const std::scoped_lock lock(mutex());
+  return find(id);
+}
+
+}  // namespace program
+
+namespace detail {
+
+std::shared_ptr<void> hold_handle(std::uint64_t id) { return program::SharedThing::here(id); }
+
+}  // namespace detail
+
+}  // namespace troupe
