@@ -16,8 +16,16 @@ namespace troupe {
 
 // Actors that can be started by name, with arguments that come as a Cap'n Proto struct: what a topology file chooses from.
 //
-//     catalog.add<LineReader, LineReaderArguments>("line_reader");   // LineReader(Context&, LineReaderArguments::Reader)
-//     catalog.add<Clock>("clock");                                   // Clock(Context&)
+// A library of actors for topology files (CMake: troupe_actor_library) has one function that fills a catalog. It is called
+// `troupe_actors`, stands outside of all namespaces, and is run in every process that loads the library:
+//
+//     extern "C" void troupe_actors(troupe::ActorCatalog& catalog) {
+//       catalog.add<LineReader, LineReaderArguments>("line_reader");   // LineReader(Context&, LineReaderArguments::Reader)
+//       catalog.add<Clock>("clock");                                   // Clock(Context&)
+//     }
+//
+// A whole one: examples/actor_library. What a file has to know of the fields of LineReaderArguments (required, durations, names
+// of other actors): annotations.capnp. Who reads a catalog:
 //
 //     const auto* entry = catalog.find("line_reader");
 //     entry->arguments;                                              // the schema, to fill in and check arguments by
