@@ -91,7 +91,7 @@ int exit_in_destructor(std::span<const std::byte>) {
   return 6;
 }
 
-int use_up_descriptors(std::span<const std::byte>) {
+[[maybe_unused]] int use_up_descriptors(std::span<const std::byte>) {
   while (::dup(0) >= 0) {
   }
   return goes_on() ? 8 : 9;
