@@ -18,7 +18,8 @@ namespace troupe {
 //     troupe::Address counter = message.getCounter();                  // and out of it
 //
 // Made by spawn(), look_up() and the like; one made by default is nobody. An address outlives its actor: what is sent to the
-// dead becomes a dead letter, asking them fails at once. It is never used again for another actor.
+// dead is dropped and counted, and nobody is told: ask, or monitor, to hear of a death. It is never used again for another
+// actor.
 //
 // Threads: a value; sending is possible from any thread.
 struct Address {
@@ -39,7 +40,8 @@ struct Address {
   void send(Fill&& fill) const;
   template <class Message>
   void send() const;
-  // The same, but where send() would wait this does nothing and returns false.
+  // The same, but where send() would wait this does nothing and returns false. True says that it was sent, not that anybody
+  // lives there: to the dead it is true, too.
   template <class Message, class Fill>
   [[nodiscard]] bool try_send(Fill&& fill) const;
 

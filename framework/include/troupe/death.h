@@ -8,7 +8,9 @@
 
 namespace troupe {
 
-// How the life of a process or an actor ended. Every death yields one such record, and everyone who waits gets the same.
+// How the life of a process or an actor ended. An actor and its process die each their own death. When a handler throws, those
+// who had asked the actor or monitor it hear `exception`; who asks it or joins its process later hears how that ended: "exited
+// with code 1: an actor threw an exception: …". Of one death everybody who waits hears the same.
 //
 //     std::cerr << death.describe() << '\n';   // "killed by SIGSEGV: at address 0x0"
 //     std::cerr << death.report();             // that, and below it the stack and the last lines on standard error

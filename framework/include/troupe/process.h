@@ -18,7 +18,7 @@
 namespace troupe {
 
 struct ProcessOptions {
-  std::string name = {};                                              // else "Process-1", "Process-2", …
+  std::string name = {};                                              // in ps and messages; else "Process-1", …
   Duration stop_timeout = std::chrono::seconds(5);                    // terminate(): from SIGTERM to SIGKILL
   std::vector<std::pair<std::string, std::string>> environment = {};  // beside what Program found
   std::optional<bool> daemon = {};                                    // else as whoever makes the Process
@@ -37,8 +37,10 @@ struct ProcessOptions {
 //
 // The function is a pointer, or a lambda; a lambda may capture what is trivially copyable, by value. Arguments are values
 // (troupe/value.h); they are copied when the Process is made. The function sees the program as it was at Program, and its own
-// arguments: what main changed since is not there. What it returns, if that is an integer, is the exit code; an exception is
-// printed, and the code is 1. Then its own daemons are stopped, and its other processes waited for.
+// arguments: what main changed since is not there. So a captured pointer, `this` included, leads to a copy as old as that, or
+// to nothing: those into the stack are refused, others cannot be told from numbers. It returns nothing or an int, its exit code
+// (its lowest 8 bits); an exception is printed, and the code is 1. Then its own daemons are stopped, and its other processes
+// waited for.
 //
 // Or a class says what runs. In the new process it is made anew from the arguments that it gave to Process:
 //

@@ -16,8 +16,9 @@ namespace troupe {
 // line, and nothing that main changes later.
 //
 // What holds: when main returns, or calls exit(), its daemons are stopped and it waits for the other processes that it started,
-// as Python does. When it ends otherwise, by an exception or a signal, all are ended in order (SIGTERM, then SIGKILL). The command ends as main did. When guard or
-// root is killed, everything goes, with all that user code forked; nothing is left in /dev/shm or /tmp.
+// as Python does: for ever for one that does not end by itself, such as an actor's that nobody stops. When it ends otherwise,
+// by an exception or a signal, all are ended in order (SIGTERM, then SIGKILL). The command ends as main did. When guard or root
+// is killed, everything goes, with all that user code forked; nothing is left in /dev/shm or /tmp.
 //
 // Throws std::logic_error if it is not the first line: when threads run already, or there is a Program. Throws SystemError.
 //
