@@ -70,6 +70,7 @@ class RootLoop final : public Root {
   enum class State { running, ending, ending_now, left };
   // What an event of the loop is about: the serial of a process, and which of its descriptors.
   enum class Source : std::uint64_t { pidfd, socket, guard, signals, child_signals, output, sink, heart };
+  static_assert(static_cast<unsigned>(Source::heart) < 8, "a key has three bits for it");
   static constexpr std::uint64_t key(Source source, Serial serial = 0) {
     return std::uint64_t{serial} << 3 | static_cast<std::uint64_t>(source);
   }

@@ -244,6 +244,7 @@ Supervisor::~Supervisor() {
 void Supervisor::start() {
   State& s = *state_;
   if (s.started) throw std::logic_error("cannot start a supervisor twice");
+  if (s.here.daemon()) throw std::logic_error("a daemon may not have children");
   s.channel = s.here.open_channel();
   s.started = true;
   s.order([&](orders::Order::Builder order) {

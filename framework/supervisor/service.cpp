@@ -140,7 +140,7 @@ void Supervision::obey(process::ProcessId client, wire::Order::Reader order) {
     return added->driver().begin();
   }
   const std::uint64_t request = order.getAnswerTo();
-  if (found == supervised_.end()) {  // it has ended
+  if (found == supervised_.end() || found->second->driver().tree().ended()) {
     if (request == 0) return;
     capnp::MallocMessageBuilder message;
     message.initRoot<wire::News>().initAnswer().setResult(static_cast<std::uint8_t>(Result::shutting_down));

@@ -1,11 +1,17 @@
 #include "supervisor/driver.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 
 #include "script.h"
+#include "supervisor/messages.h"
 #include "support/catch.h"
+#include "support/child.h"
 
 using namespace troupe;
 using namespace troupe::supervisor;
@@ -175,4 +181,28 @@ TEST_CASE("the processes of a tree can be found, and children be asked for") {
   CHECK(events.take() == "+x ok ");
   driver.tree().visit([&](const Tree::View& view) { CHECK(driver.process_of(view.worker) == root.children["p-" + view.path]); });
   CHECK(driver.process_of(0) == process::kNoProcess);
+}
+
+TEST_CASE("a message for which there is no room is kept and tried again") {
+  test::Child child([] {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_NONBLOCK) != 0) return 1;
+    const std::vector<char> filling(4096, '.');
+    while (::write(ends[1], filling.data(), filling.size()) > 0) {
+    }
+    ::dup2(ends[1], STDERR_FILENO);
+    FakeRoot root;
+    Messages messages(root);
+    messages.say("one");
+    messages.say("two");
+    if (!root.timer) return 2;
+    std::string read(1 << 20, '\0');
+    while (::read(ends[0], read.data(), read.size()) > 0) {
+    }
+    root.fire();
+    const auto size = ::read(ends[0], read.data(), read.size());
+    if (size <= 0 || root.timer) return 3;
+    return read.substr(0, static_cast<std::size_t>(size)) == "troupe: one\ntroupe: two\n" ? 0 : 4;
+  });
+  CHECK(child.wait() == 0);
 }
