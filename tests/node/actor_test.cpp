@@ -92,6 +92,7 @@ TEST_CASE("who could not be reached at first can be later") {
   seventh.end();
 }
 
+#ifndef __SANITIZE_ADDRESS__  // UBSan needs free descriptors to look at the exception that says there are none
 TEST_CASE("a process that may open no more descriptors goes on without new links") {
   Pair pair;
   const Address far = pair.spawn_there<Counter>(6);
@@ -110,6 +111,7 @@ TEST_CASE("a process that may open no more descriptors goes on without new links
   CHECK(pair.here.dead_letters() == 1);
   CHECK(total_of(far) == 6);
 }
+#endif
 
 TEST_CASE("a question under way fails when the actor asked ends") {
   Pair pair;

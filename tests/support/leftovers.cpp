@@ -1,10 +1,13 @@
 #include "support/leftovers.h"
 
+#include <troupe/duration.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <filesystem>
+#include <thread>
 
 #include "os/proc.h"
 #include "support/catch.h"
@@ -40,6 +43,12 @@ Leftovers::Leftovers() : children_(sorted_children()), descriptors_(os::open_des
 
 Leftovers::~Leftovers() {
   if (std::uncaught_exceptions() > 0) return;  // the test has failed already
+  // A thread of ours, the node's, may still be closing what the test has seen the end of. What stays is left over.
+  const auto deadline = Clock::now() + std::chrono::seconds(10);
+  const auto clean = [&] {
+    return more_than(children_, sorted_children()).empty() && more_than(descriptors_, os::open_descriptors()).empty();
+  };
+  while (!clean() && Clock::now() < deadline) std::this_thread::yield();
   CHECK(more_than(children_, sorted_children()) == std::vector<int>{});
   CHECK(more_than(descriptors_, os::open_descriptors()) == std::vector<int>{});
   CHECK(more_than(shared_, shared_files()) == std::vector<std::string>{});
