@@ -117,7 +117,7 @@ RootFigures root_with_many() {
         for (int i = 0; i < kMany; ++i) children.emplace_back(idle).start();
       },
       [&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(500));  // what there was to do is done
+        std::this_thread::sleep_for(std::chrono::seconds(2));  // what there was to do is done, and the spare has ended
         const long before = bench::switches_of(root);
         std::this_thread::sleep_for(std::chrono::seconds(2));
         figures = {static_cast<double>(bench::status_of(root, "VmRSS")) / 1024,
