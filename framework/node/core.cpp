@@ -28,7 +28,7 @@ constexpr int kLooksPerClock = 32;
 constexpr auto kLinger = std::chrono::seconds(1);
 // How long the links of the dead keep their memory, and how many of them.
 constexpr auto kRest = std::chrono::milliseconds(20);
-constexpr std::size_t kRestingMax = 64;
+constexpr std::size_t kRestingMax = 16;  // their descriptors, too, are still open
 // Memory for a message on receipt: at first, and at most kept for the next.
 constexpr std::size_t kScratchWords = 1024;
 constexpr std::size_t kScratchWordsMax = std::size_t{1} << 20;
