@@ -8,6 +8,7 @@ if(TARGET troupe_command)
 endif()
 install(DIRECTORY ${TROUPE_SCHEMA_DIR}/troupe DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h PATTERN *.capnp)
 install(DIRECTORY ${PROJECT_BINARY_DIR}/generated/troupe DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.capnp.h)
+install(FILES ${PROJECT_SOURCE_DIR}/docs/topology.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(EXPORT troupe NAMESPACE troupe:: FILE troupeTargets.cmake DESTINATION ${package_dir})
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/troupeConfig.cmake.in ${PROJECT_BINARY_DIR}/troupeConfig.cmake

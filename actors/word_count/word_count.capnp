@@ -5,18 +5,19 @@
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("troupe::actors");
 using import "/troupe/address.capnp".Address;
+using import "/troupe/annotations.capnp".actor;
 using import "/troupe/annotations.capnp".required;
 using import "/troupe/annotations.capnp".size;
 
 struct TextReaderArguments {
   path @0 :Text $required;             # a file, or a folder to be read with all below it, links followed
-  tally @1 :Text = "tally";            # the name of the actor that takes the counts
+  tally @1 :Text = "tally" $actor;     # takes the counts
   chunkSize @2 :UInt64 = 262144 $size; # of text; a chunk ends at the end of a word, so it may be somewhat larger
 }
 
 struct WordCounterArguments {
-  reader @0 :Text = "reader";
-  tally @1 :Text = "tally";
+  reader @0 :Text = "reader" $actor;
+  tally @1 :Text = "tally" $actor;
 }
 
 struct WordTallyArguments {

@@ -5,8 +5,8 @@ $Cxx.namespace("numbers");
 using Troupe = import "/troupe/annotations.capnp";
 
 struct DrawerArguments {
-  count @0 :UInt32 $Troupe.required;  # `args = { count = 10 }`
-  adder @1 :Text = "adder";           # the name of a process of the file
+  count @0 :UInt32 $Troupe.required;       # `args = { count = 10 }`
+  adder @1 :Text = "adder" $Troupe.actor;  # a process of the file: checked before anything starts
 }
 
 struct Add {

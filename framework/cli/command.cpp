@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct Words {
   std::string file;
   bool json = false;
   std::string actor;
+  std::string library;
 };
 
 // Out to standard output; false if it is gone.
@@ -73,23 +75,60 @@ int run(const Words& words, const ActorCatalog& catalog, const process::Origin& 
   return topology::run(*checked.topology, origin, {.add_actors = add_actors, .color = use_color(words.color, STDERR_FILENO)});
 }
 
+using topology::json_string;
+
+// What has a unit in the file is text; all else is the same in JSON.
+std::string json_default(const std::string& standard) {
+  if (standard.empty()) return "null";
+  const bool same = standard.front() == '"' || standard == "true" || standard == "false" ||
+                    (standard.back() >= '0' && standard.back() <= '9');
+  return same ? standard : json_string(standard);
+}
+
+std::string json_of(const topology::LibraryActors::Actor& actor) {
+  std::string arguments;
+  for (const auto& one : topology::describe_arguments(actor.arguments)) {
+    arguments +=
+        fmt::format("{}\n    {{\"name\": {}, \"type\": {}, \"required\": {}, \"default\": {}}}", arguments.empty() ? "" : ",",
+                    json_string(one.name), json_string(one.type), one.required, json_default(one.standard));
+  }
+  return fmt::format("{{\"name\": {}, \"arguments\": [{}]}}", json_string(actor.name), arguments);
+}
+
+std::string text_of(const topology::LibraryActors::Actor& actor) {
+  std::string text = actor.name + "\n";
+  for (const auto& one : topology::describe_arguments(actor.arguments)) text += "    " + one.describe() + "\n";
+  return text;
+}
+
+// Those of the library that the words name, else the ready-made ones.
+topology::LibraryActors actors_of(const Words& words, const ActorCatalog& catalog) {
+  if (!words.library.empty()) return topology::inspect_library(std::filesystem::absolute(words.library));
+  topology::LibraryActors ready_made;
+  for (const auto& name : catalog.names()) ready_made.actors.push_back({name, catalog.find(name)->arguments});
+  return ready_made;
+}
+
 int list_actors(const Words& words, const ActorCatalog& catalog) {
-  const auto names = catalog.names();
-  if (!words.actor.empty() && !catalog.find(words.actor)) {
-    const auto near = topology::closest(words.actor, names);
-    fmt::print(stderr, "troupe: there is no ready-made actor `{}`{}\n", words.actor, near.empty() ? "" : "; did you mean `" + near + "`?");
+  const topology::LibraryActors known = actors_of(words, catalog);
+  if (!known.error.empty()) {
+    fmt::print(stderr, "troupe: cannot use the library `{}`: {}\n{}", words.library, known.error,
+               known.help.empty() ? "" : known.help + "\n");
     return kUsage;
   }
   std::string text, json;
-  for (const auto& name : names) {
-    if (!words.actor.empty() && name != words.actor) continue;
-    text += name + "\n";
-    std::string arguments;
-    for (const auto& line : topology::describe_arguments(catalog.find(name)->arguments)) {
-      text += "    " + line + "\n";
-      arguments += (arguments.empty() ? "" : ", ") + topology::json_string(line);
-    }
-    json += fmt::format("{}\n  {{\"name\": {}, \"arguments\": [{}]}}", json.empty() ? "" : ",", topology::json_string(name), arguments);
+  std::vector<std::string> names;
+  for (const auto& actor : known.actors) {
+    names.push_back(actor.name);
+    if (!words.actor.empty() && actor.name != words.actor) continue;
+    text += text_of(actor);
+    json += (json.empty() ? "\n  " : ",\n  ") + json_of(actor);
+  }
+  if (!words.actor.empty() && text.empty()) {
+    const auto near = topology::closest(words.actor, names);
+    fmt::print(stderr, "troupe: there is no {} `{}`{}\n", words.library.empty() ? "ready-made actor" : "actor", words.actor,
+               near.empty() ? "" : "; did you mean `" + near + "`?");
+    return kUsage;
   }
   return print(words.json ? "[" + json + "\n]\n" : text) ? kDone : kFailed;
 }
@@ -150,11 +189,15 @@ void describe(CLI::App& app, Words& words) {
   CLI::App* check_command = app.add_subcommand("check", "Say everything that is wrong with a topology, and start nothing");
   check_command->add_option("file", words.file, "The topology: TOML")->option_text("FILE")->required();
   check_command->add_flag("--json", words.json, "The errors as a JSON array on standard output");
-  check_command->footer("Libraries of actors are loaded in a process of their own, to ask for their actors.");
+  check_command->footer(
+      "Libraries of actors are loaded in a process of their own, to ask for their actors.\n"
+      "What may stand in the file, and what the error codes mean: docs/topology.md (installed: share/doc/troupe).");
   add_color(*check_command);
 
-  CLI::App* actors_command = app.add_subcommand("actors", "List the ready-made actors and their arguments");
+  CLI::App* actors_command =
+      app.add_subcommand("actors", "List the ready-made actors, or those of a library, and their arguments");
   actors_command->add_option("name", words.actor, "This one only")->option_text("[NAME]");
+  actors_command->add_option("--library", words.library, "Those of this library")->option_text("FILE");
   actors_command->add_flag("--json", words.json, "As a JSON array");
 }
 

@@ -24,6 +24,7 @@ using Which = capnp::schema::Type::Which;
 constexpr std::uint64_t kRequired = 0xa1f6c3d2e8b40751;
 constexpr std::uint64_t kDuration = 0xb2e7d4c3f9a51862;
 constexpr std::uint64_t kSize = 0xc3d8e5b40ab62973;
+constexpr std::uint64_t kActor = 0xd4c9f6a51bc73a84;
 
 bool annotated(capnp::StructSchema::Field field, std::uint64_t annotation) {
   for (const auto& one : field.getProto().getAnnotations())
@@ -61,7 +62,8 @@ bool is_integer(Which type) {
 // Fills in one struct after the other; a struct within takes one frame, and the text is not nested deeply.
 class Builder {
  public:
-  Builder(std::string actor, Diagnostics& diagnostics) : actor_(std::move(actor)), diagnostics_(diagnostics) {}
+  Builder(std::string actor, std::vector<ActorReference>& references, Diagnostics& diagnostics)
+      : actor_(std::move(actor)), references_(references), diagnostics_(diagnostics) {}
 
   void fill_struct(capnp::DynamicStruct::Builder into, const Node& table) {
     const auto schema = into.getSchema();
@@ -82,15 +84,22 @@ class Builder {
       if (in_union(field)) chosen = entry.key;
       fill_field(into, field, entry);
     }
-    missing(schema, table.place, [&](const std::string& name) { return table.find(name) != nullptr; });
+    absent(into, table.place, [&](const std::string& name) { return table.find(name) != nullptr; });
   }
 
+  // What the file does not give: is it required, is its default an actor of the file?
   template <class Given>
-  void missing(capnp::StructSchema schema, const Place& place, Given given) {
-    for (auto field : schema.getFields())
-      if (annotated(field, kRequired) && !given(name_of(field)))
-        diagnostics_.add(Code::argument, place, fmt::format("actor `{}` needs the argument `{}`", actor_, name_of(field)),
-                         fmt::format("`{}` is missing", name_of(field)));
+  void absent(capnp::DynamicStruct::Builder into, const Place& place, Given given) {
+    for (auto field : into.getSchema().getFields()) {
+      const std::string name = name_of(field);
+      if (given(name)) continue;
+      if (annotated(field, kRequired))
+        diagnostics_.add(Code::argument, place, fmt::format("actor `{}` needs the argument `{}`", actor_, name),
+                         fmt::format("`{}` is missing", name));
+      else if (annotated(field, kActor) && field.getType().isText() && !in_union(field))
+        refer(into.asReader().get(field).as<capnp::Text>().cStr(), place,
+              fmt::format("actor `{}` without a `{}`", actor_, name));
+    }
   }
 
  private:
@@ -110,6 +119,9 @@ class Builder {
     if (type.isList()) {
       if (entry.value.kind != Node::Kind::array) return wrong_type(diagnostics_, entry.value, entry.key, "a list");
       const auto list = into.init(field, static_cast<unsigned>(entry.value.items.size())).as<capnp::DynamicList>();
+      if (annotated(field, kActor))
+        for (const Node& item : entry.value.items)
+          if (item.kind == Node::Kind::text) refer(item.text, item.place, fmt::format("`{}`", entry.key));
       return fill_list(list, entry.value, entry.key);
     }
     if (is_integer(type.which()) && annotated(field, kDuration)) {
@@ -121,6 +133,12 @@ class Builder {
       return;
     }
     with_scalar(type, entry.value, entry.key, [&](const capnp::DynamicValue::Reader& value) { into.set(field, value); });
+    if (annotated(field, kActor) && type.isText() && entry.value.kind == Node::Kind::text)
+      refer(entry.value.text, entry.value.place, fmt::format("`{}`", entry.key));
+  }
+
+  void refer(const std::string& name, const Place& place, std::string what) {
+    if (!name.empty()) references_.push_back({name, place, std::move(what)});
   }
 
   void fill_list(capnp::DynamicList::Builder into, const Node& list, const std::string& list_key) {
@@ -205,10 +223,12 @@ class Builder {
   }
 
   std::string actor_;
+  std::vector<ActorReference>& references_;
   Diagnostics& diagnostics_;
 };
 
 std::string type_name(capnp::StructSchema::Field field) {
+  if (annotated(field, kActor)) return field.getType().isList() ? "list of actors" : "actor";
   if (annotated(field, kDuration)) return "duration";
   if (annotated(field, kSize)) return "size";
   const auto type = field.getType();
@@ -242,7 +262,10 @@ std::string default_of(capnp::StructSchema schema, capnp::StructSchema::Field fi
                                                          : fmt::format("{}", value.as<std::uint64_t>());
     case capnp::DynamicValue::FLOAT: return fmt::format("{}", value.as<double>());
     case capnp::DynamicValue::BOOL: return value.as<bool>() ? "true" : "false";
-    case capnp::DynamicValue::TEXT: return fmt::format("\"{}\"", value.as<capnp::Text>().cStr());
+    case capnp::DynamicValue::TEXT: {
+      const std::string text = value.as<capnp::Text>().cStr();
+      return text.empty() && annotated(field, kActor) ? "" : json_string(text);  // as in TOML
+    }
     case capnp::DynamicValue::ENUM:
       KJ_IF_MAYBE(enumerant, value.as<capnp::DynamicEnum>().getEnumerant()) {
         return fmt::format("\"{}\"", snake_case(enumerant->getProto().getName().cStr()));
@@ -263,13 +286,15 @@ std::string snake_case(std::string_view name) {
   return out;
 }
 
-std::vector<std::byte> build_arguments(capnp::StructSchema schema, const Node* args, const Place& place, const std::string& actor,
+std::vector<std::byte> build_arguments(capnp::StructSchema schema, const Node* args, const Place& place,
+                                       const std::string& actor, std::vector<ActorReference>& references,
                                        Diagnostics& diagnostics) {
   capnp::MallocMessageBuilder message;
   const auto root = message.initRoot<capnp::DynamicStruct>(schema);
-  Builder builder(actor, diagnostics);
+  Builder builder(actor, references, diagnostics);
   if (args) builder.fill_struct(root, *args);
-  else builder.missing(schema, place, [](const std::string&) { return false; });
+  else
+    builder.absent(root, place, [](const std::string&) { return false; });
   const auto words = capnp::messageToFlatArray(message);
   const auto bytes = words.asBytes();
   std::vector<std::byte> flat(bytes.size());
@@ -277,14 +302,17 @@ std::vector<std::byte> build_arguments(capnp::StructSchema schema, const Node* a
   return flat;
 }
 
-std::vector<std::string> describe_arguments(capnp::StructSchema schema) {
-  std::vector<std::string> lines;
+std::string Argument::describe() const {
+  return fmt::format("{}: {}{}", name, type, required ? ", required" : standard.empty() ? "" : ", default " + standard);
+}
+
+std::vector<Argument> describe_arguments(capnp::StructSchema schema) {
+  std::vector<Argument> arguments;
   for (auto field : schema.getFields()) {
-    const std::string standard = annotated(field, kRequired) ? "" : default_of(schema, field);
-    lines.push_back(fmt::format("{}: {}{}", name_of(field), type_name(field),
-                                annotated(field, kRequired) ? ", required" : standard.empty() ? "" : ", default " + standard));
+    const bool required = annotated(field, kRequired);
+    arguments.push_back({name_of(field), type_name(field), required ? "" : default_of(schema, field), required});
   }
-  return lines;
+  return arguments;
 }
 
 }  // namespace troupe::topology

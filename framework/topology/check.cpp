@@ -44,6 +44,7 @@ class Relations {
     for (const auto& one : draft_.supervisors) check_children(one);
     for (const auto& process : draft_.processes) check_within(process);
     check_links();
+    check_references();
   }
 
   [[nodiscard]] std::size_t processes() const {
@@ -173,6 +174,28 @@ class Relations {
     auto& diagnostic = diagnostics_.add(Code::reference, place, fmt::format("there is no process `{}`", name), "not found");
     if (diagnostics_.full()) return;
     if (const auto near = closest(name, process_names_); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
+  }
+
+  // Actors that arguments name: there is one of the name of each process.
+  void check_references() {
+    std::vector<std::string> names;
+    for (const auto& [name, process] : processes_) names.push_back(process->count ? name + ".0" : name);
+    for (const ActorReference& reference : draft_.references) {
+      const auto process = processes_.find(reference.name);
+      const bool many = process != processes_.end() && process->second->count;
+      const auto named = draft_.names.find(reference.name);
+      if (named != draft_.names.end() && named->second.what == Draft::What::process && !many) continue;
+      auto& diagnostic =
+          diagnostics_.add(Code::reference, reference.place,
+                           fmt::format("{} needs an actor `{}`, which is not in this topology", reference.what, reference.name),
+                           "not found");
+      if (diagnostics_.full()) return;
+      if (many) {
+        diagnostic.help.push_back(fmt::format("there is one called `{}.0`", reference.name));
+      } else if (const auto near = closest(reference.name, names); !near.empty()) {
+        diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
+      }
+    }
   }
 
   const Draft& draft_;

@@ -24,9 +24,16 @@ constexpr Duration kWatchdogMin = std::chrono::milliseconds(10);
 constexpr std::uint64_t kRingMin = 4096;
 constexpr std::uint64_t kRingMax = std::uint64_t{1} << 30;
 
+constexpr const char* kLibraryHelp = "write `[[library]]` on a line of its own, and below it `path = \"libmine.so\"`";
+
 struct ActorType {
   capnp::StructSchema arguments;
   std::string library;
+};
+
+struct Library {
+  std::string path;  // as the file writes it
+  LibraryActors actors;
 };
 
 class Reader {
@@ -36,12 +43,14 @@ class Reader {
 
   Draft run(const Node& root) {
     Fields top(root, "the file", diagnostics_);
+    top.hint("library", kLibraryHelp);
     read_topology(top);
-    for (const Node* table : top.tables("supervisor")) read_supervisor(*table);
-    for (const Node* table : top.tables("library")) read_library(*table);
-    for (const Node* table : top.tables("process")) read_process(*table);
-    for (const Node* table : top.tables("link")) read_link(*table);
+    for (const auto& table : top.tables("supervisor")) read_supervisor(*table.node, table.what);
+    for (const auto& table : top.tables("library")) read_library(*table.node, table.what);
+    for (const auto& table : top.tables("process")) read_process(*table.node, table.what);
+    for (const auto& table : top.tables("link")) read_link(*table.node, table.what);
     top.finish();
+    explain_unknown_actors();
     return std::move(draft_);
   }
 
@@ -51,15 +60,17 @@ class Reader {
     const Node* table = top.of("topology", Node::Kind::table);
     if (!table) return;
     Fields fields(*table, "[topology]", diagnostics_);
+    fields.hint("library", kLibraryHelp);
     if (const auto name = fields.text("name")) draft_.name = *name;
     fields.finish();
   }
 
-  void read_supervisor(const Node& table) {
+  void read_supervisor(const Node& table, const std::string& what) {
     Draft::Supervisor entry;
     entry.table = &table;
     const bool named = table.find("name") != nullptr;
-    Fields fields(table, "[supervisor]", diagnostics_);
+    Fields fields(table, what, diagnostics_);
+    fields.hint("library", kLibraryHelp);
     entry.child.id = read_name(fields, table, Draft::What::supervisor);
     entry.spec = standard_supervisor();
     read_policy(fields, entry.spec);
@@ -103,7 +114,7 @@ class Reader {
     static constexpr const char* kAuto[] = {"never", "any_significant", "all_significant"};
     if (const auto strategy = fields.choice("strategy", kStrategies)) spec.strategy = static_cast<supervisor::Strategy>(*strategy);
     if (const auto restarts = fields.integer("max_restarts", 0, 1000000)) spec.max_restarts = static_cast<unsigned>(*restarts);
-    if (const auto seconds = fields.duration("max_seconds")) spec.max_seconds = *seconds;
+    if (const auto seconds = fields.seconds("max_seconds")) spec.max_seconds = *seconds;
     if (const auto shutdown = fields.choice("auto_shutdown", kAuto)) spec.auto_shutdown = static_cast<supervisor::AutoShutdown>(*shutdown);
     if (const Node* table = fields.of("backoff", Node::Kind::table)) read_backoff(*table, spec.backoff);
   }
@@ -154,13 +165,15 @@ class Reader {
           .notes.push_back(fmt::format("it is used first in line {}", other->second.place.line));
   }
 
-  void read_library(const Node& table) {
-    Fields fields(table, "[[library]]", diagnostics_);
+  void read_library(const Node& table, const std::string& what) {
+    Fields fields(table, what, diagnostics_);
     const auto path = fields.text("path");
     if (!path && !table.find("path")) fields.missing("path");
     fields.finish();
     if (!path) return;
-    for (const auto& actor : library(*path, table.find("path")->value.place).actors)
+    const LibraryActors& loaded = library(*path, table.find("path")->value.place);
+    if (!loaded.error.empty()) all_known_ = false;
+    for (const auto& actor : loaded.actors)
       types_.emplace(actor.name, ActorType{actor.arguments, resolve(*path)});
   }
 
@@ -169,21 +182,24 @@ class Reader {
     return std::filesystem::absolute(std::filesystem::path(source_.name).parent_path() / path).lexically_normal();
   }
 
+  // What is wrong with a library is said once, where the file first names it.
   const LibraryActors& library(const std::string& path, const Place& place) {
-    const auto [entry, is_new] = libraries_.try_emplace(resolve(path));
-    if (is_new) {
-      entry->second = surroundings_.inspect(entry->first);
-      if (entry->second.schemas) draft_.schemas.push_back(entry->second.schemas);
-    }
-    if (!entry->second.error.empty())
-      diagnostics_.add(Code::library, place, fmt::format("cannot use the library `{}`: {}", path, entry->second.error));
-    return entry->second;
+    const auto [entry, is_new] = libraries_.try_emplace(resolve(path), Library{path, {}});
+    LibraryActors& actors = entry->second.actors;
+    if (!is_new) return actors;
+    actors = surroundings_.inspect(entry->first);
+    if (actors.schemas) draft_.schemas.push_back(actors.schemas);
+    if (actors.error.empty()) return actors;
+    auto& diagnostic =
+        diagnostics_.add(Code::library, place, fmt::format("cannot use the library `{}`: {}", path, actors.error));
+    if (!actors.help.empty()) diagnostic.help.push_back(actors.help);
+    return actors;
   }
 
-  void read_process(const Node& table) {
+  void read_process(const Node& table, const std::string& what) {
     Draft::Process entry;
     entry.table = &table;
-    Fields fields(table, "[[process]]", diagnostics_);
+    Fields fields(table, what, diagnostics_);
     entry.child.id = read_name(fields, table, Draft::What::process);
     if (!table.find("name")) fields.missing("name");
     read_child(fields, entry.child, supervisor::Restart::permanent, kStopTimeout);
@@ -220,33 +236,49 @@ class Reader {
       if (found != loaded.actors.end()) return use_actor(entry, *actor, {found->arguments, resolve(*path)}, args, table);
       std::vector<std::string> known;
       for (const auto& one : loaded.actors) known.push_back(one.name);
-      return unknown_actor(*actor, table, known, fmt::format("`{}` has", *path));
+      auto& diagnostic = unknown_actor(*actor, table, known, fmt::format("`{}` has", *path));
+      if (surroundings_.catalog && surroundings_.catalog->find(*actor))
+        diagnostic.help.push_back("leave `library` out: it is a ready-made actor");
+      return;
     }
     if (!actor) return;
     if (const auto own = types_.find(*actor); own != types_.end()) return use_actor(entry, *actor, own->second, args, table);
     if (const auto* made = surroundings_.catalog ? surroundings_.catalog->find(*actor) : nullptr)
       return use_actor(entry, *actor, {made->arguments, ""}, args, table);
+    if (!all_known_) return;  // it may be one of a library of which the worst was said already
     auto known = surroundings_.catalog ? surroundings_.catalog->names() : std::vector<std::string>{};
     for (const auto& [name, type] : types_) known.push_back(name);
-    unknown_actor(*actor, table, known, "known actors:");
+    unknown_.emplace_back(*actor, &unknown_actor(*actor, table, known, "known actors:"));
   }
 
-  void unknown_actor(const std::string& actor, const Node& table, const std::vector<std::string>& known, const std::string& who) {
+  // One that only the library of another process has.
+  void explain_unknown_actors() {
+    for (auto& [actor, diagnostic] : unknown_)
+      for (const auto& [resolved, library] : libraries_)
+        if (std::ranges::find(library.actors.actors, actor, &LibraryActors::Actor::name) != library.actors.actors.end())
+          diagnostic->help.insert(diagnostic->help.begin(),
+                                  fmt::format("`{}` has it: write `library = \"{}\"` here, too", library.path, library.path));
+  }
+
+  Diagnostic& unknown_actor(const std::string& actor, const Node& table, const std::vector<std::string>& known,
+                            const std::string& who) {
     auto& diagnostic = diagnostics_.add(Code::actor, table.find("actor")->value.place, fmt::format("unknown actor `{}`", actor), "no such actor");
     if (const auto near = closest(actor, known); !near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
     diagnostic.notes.push_back(known.empty() ? fmt::format("{} none", who) : fmt::format("{} {}", who, list_of(known)));
+    return diagnostic;
   }
 
   void use_actor(Draft::Process& entry, const std::string& actor, const ActorType& type, const Node* args, const Node& table) {
     entry.work.actor = actor;
     entry.work.library = type.library;
     if (args || !table.find("args"))
-      entry.work.arguments = build_arguments(type.arguments, args, table.find("actor")->value.place, actor, diagnostics_);
+      entry.work.arguments =
+          build_arguments(type.arguments, args, table.find("actor")->value.place, actor, draft_.references, diagnostics_);
   }
 
-  void read_link(const Node& table) {
+  void read_link(const Node& table, const std::string& what) {
     static constexpr const char* kTransports[] = {"ring", "pipe"};
-    Fields fields(table, "[[link]]", diagnostics_);
+    Fields fields(table, what, diagnostics_);
     Link link;
     const Node* between = fields.of("between", Node::Kind::array);
     const auto kind = fields.choice("transport", kTransports);
@@ -280,7 +312,9 @@ class Reader {
   Diagnostics& diagnostics_;
   Draft draft_;
   std::map<std::string, ActorType> types_;  // of [[library]]
-  std::map<std::string, LibraryActors> libraries_;
+  bool all_known_ = true;                   // there
+  std::map<std::string, Library> libraries_;                  // by their full paths
+  std::vector<std::pair<std::string, Diagnostic*>> unknown_;  // actors, and what was said of them
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "supervisor/spec.h"
+#include "topology/arguments.h"
 #include "topology/diagnostics.h"
 #include "topology/toml.h"
 #include "topology/topology.h"
@@ -47,6 +48,7 @@ struct Draft {
   std::vector<Supervisor> supervisors;  // that have a name
   std::vector<Process> processes;
   std::vector<LinkEntry> links;
+  std::vector<ActorReference> references;  // of arguments
   std::map<std::string, Name> names;  // of all, with the numbered ones of a count
   std::vector<std::shared_ptr<capnp::SchemaLoader>> schemas;
 };

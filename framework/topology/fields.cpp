@@ -93,6 +93,17 @@ std::optional<Duration> Fields::duration(const char* key, bool infinity_allowed)
   return duration_of(*node, key, diagnostics_);
 }
 
+std::optional<Duration> Fields::seconds(const char* key) {
+  const Node* node = any(key);
+  if (!node) return std::nullopt;
+  if (node->kind != Node::Kind::integer) return duration_of(*node, key, diagnostics_);
+  constexpr std::int64_t kSecondsMax = std::chrono::duration_cast<std::chrono::seconds>(kForever).count();
+  if (node->integer >= 0 && node->integer < kSecondsMax) return std::chrono::seconds(node->integer);
+  diagnostics_.add(Code::value, node->place, fmt::format("`{}` must be from 0 to {} seconds", key, kSecondsMax - 1),
+                   "out of range");
+  return std::nullopt;
+}
+
 std::optional<std::uint64_t> Fields::size(const char* key) {
   const Node* node = any(key);
   return node ? size_of(*node, key, diagnostics_) : std::nullopt;
@@ -110,18 +121,23 @@ std::optional<std::size_t> Fields::choice(const char* key, std::span<const char*
   return std::nullopt;
 }
 
-std::vector<const Node*> Fields::tables(const char* key) {
+std::vector<Fields::Table> Fields::tables(const char* key) {
   const Node* node = any(key);
-  std::vector<const Node*> result;
+  std::vector<Table> result;
   if (!node) return result;
-  if (node->kind == Node::Kind::table) return {node};
-  if (node->kind != Node::Kind::array) {
-    wrong_type(diagnostics_, *node, key, "a table");
-    return result;
-  }
+  if (node->kind == Node::Kind::table) return {{node, fmt::format("[{}]", key)}};
+  const auto refuse = [&](const Node& wrong) {
+    auto& diagnostic =
+        diagnostics_.add(Code::type, wrong.place, fmt::format("`{}` must be a table, not {}", key, name_of(wrong.kind)),
+                         "expected a table");
+    if (const auto hint = hints_.find(key); hint != hints_.end()) diagnostic.help.push_back(hint->second);
+  };
+  if (node->kind != Node::Kind::array) return refuse(*node), result;
   for (const Node& item : node->items) {
-    if (item.kind == Node::Kind::table) result.push_back(&item);
-    else wrong_type(diagnostics_, item, key, "a table");
+    if (item.kind == Node::Kind::table)
+      result.push_back({&item, fmt::format("[[{}]]", key)});
+    else
+      refuse(item);
   }
   return result;
 }
@@ -135,7 +151,10 @@ void Fields::finish() {
     if (std::ranges::find(known_, entry.key) != known_.end()) continue;
     auto& diagnostic = diagnostics_.add(Code::unknown_key, entry.place, fmt::format("unknown key `{}` in {}", entry.key, what_), "unknown");
     const auto near = closest(entry.key, known_);
-    if (!near.empty()) diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
+    if (const auto hint = hints_.find(entry.key); hint != hints_.end())
+      diagnostic.help.push_back(hint->second);
+    else if (!near.empty())
+      diagnostic.help.push_back(fmt::format("did you mean `{}`?", near));
     else diagnostic.notes.push_back(fmt::format("known here: {}", list_of(known_)));
   }
 }

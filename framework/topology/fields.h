@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,7 +17,7 @@ namespace troupe::topology {
 
 // Reads a table key by key, and notes what is wrong: a key that is not asked for is unknown, a value of another type an error.
 //
-//     Fields fields(table, "[[process]]", diagnostics);
+//     Fields fields(table, "[topology]", diagnostics);
 //     const auto name = fields.text("name");
 //     fields.finish();
 //
@@ -25,6 +26,12 @@ namespace troupe::topology {
 // Threads: confined to one thread at a time.
 class Fields {
  public:
+  // A table, and how the file writes its header: "[supervisor]", "[[process]]".
+  struct Table {
+    const Node* node;
+    std::string what;
+  };
+
   // `what` names the table in messages; it must be one.
   Fields(const Node& table, std::string what, Diagnostics& diagnostics)
       : table_(table), what_(std::move(what)), diagnostics_(diagnostics) {}
@@ -36,11 +43,16 @@ class Fields {
   std::optional<std::int64_t> integer(const char* key, std::int64_t min, std::int64_t max);
   std::optional<double> number(const char* key, double min, double max);
   std::optional<Duration> duration(const char* key, bool infinity_allowed = false);
+  // A duration, or a bare number of seconds: for a key that says so in its name.
+  std::optional<Duration> seconds(const char* key);
   std::optional<std::uint64_t> size(const char* key);
   // The one of `words` that the text is, by its position.
   std::optional<std::size_t> choice(const char* key, std::span<const char* const> words);
   // The tables of [[key]], or of a single [key].
-  std::vector<const Node*> tables(const char* key);
+  std::vector<Table> tables(const char* key);
+
+  // What to say of `key` where it is a mistake: unknown, or of another type.
+  void hint(const char* key, std::string help) { hints_[key] = std::move(help); }
 
   void missing(const char* key);
   // Notes the keys that were not asked for.
@@ -53,6 +65,7 @@ class Fields {
   std::string what_;
   Diagnostics& diagnostics_;
   std::vector<std::string> known_;
+  std::map<std::string, std::string> hints_;
 };
 
 void wrong_type(Diagnostics& diagnostics, const Node& node, const std::string& key, const char* wanted);

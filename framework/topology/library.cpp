@@ -108,7 +108,10 @@ LibraryActors parse(const std::string& bytes) {
   std::memcpy(words.data(), bytes.data(), words.size() * sizeof(capnp::word));
   capnp::FlatArrayMessageReader reader(kj::arrayPtr(words.data(), words.size()));
   const auto report = reader.getRoot<wire::LibraryReport>();
-  result.error = report.getError().cStr();
+  const std::string error = report.getError().cStr();
+  const auto line = error.find('\n');
+  result.error = error.substr(0, line);
+  if (line != std::string::npos) result.help = error.substr(line + 1);
   if (!result.error.empty()) return result;
   result.schemas = std::make_shared<capnp::SchemaLoader>();
   for (auto node : report.getSchemas()) result.schemas->load(node);
@@ -129,7 +132,11 @@ void load_library(const std::string& path, ActorCatalog& catalog) {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) throw ConfigError(dlerror());
   const auto add_actors = reinterpret_cast<void (*)(ActorCatalog&)>(dlsym(handle, "troupe_actors"));
-  if (!add_actors) throw ConfigError("it has no function `troupe_actors`");
+  if (!add_actors)
+    throw ConfigError(
+        "it has no function `troupe_actors`\n"
+        "add `extern \"C\" void troupe_actors(troupe::ActorCatalog& catalog) { catalog.add<MyActor>(\"my_actor\"); }` to its "
+        "sources");
   add_actors(catalog);
 }
 

@@ -20,6 +20,7 @@ struct LibraryActors {
   };
   std::vector<Actor> actors;
   std::string error;  // why it cannot be used
+  std::string help;   // and what to do about it; may be empty
   std::shared_ptr<capnp::SchemaLoader> schemas;  // that `actors` belong to
 };
 
@@ -27,7 +28,7 @@ struct LibraryActors {
 // us along. Call it while the process has one thread.
 LibraryActors inspect_library(const std::string& path, Duration timeout = std::chrono::seconds(5));
 
-// Loads the library into this process, for ever, and adds its actors. Throws ConfigError.
+// Loads the library into this process, for ever, and adds its actors. Throws ConfigError; a second line of it is help.
 void load_library(const std::string& path, ActorCatalog& catalog);
 
 }  // namespace troupe::topology

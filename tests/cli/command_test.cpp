@@ -139,10 +139,39 @@ TEST_CASE("the ready-made actors and their arguments are listed") {
   CHECK(has(all.out, "text_reader\n    path: text, required\n"));
   CHECK(has(all.out, "chunk_size: size, default 256KiB"));
   CHECK_FALSE(has(call({"actors", "word_tally"}).out, "text_reader"));
-  CHECK(has(call({"actors", "--json"}).out, "\"name\": \"text_reader\""));
+  const auto json = call({"actors", "--json"});
+  CHECK(has(json.out, "\"name\": \"text_reader\""));
+  CHECK(has(json.out, R"({"name": "path", "type": "text", "required": true, "default": null})"));
+  CHECK(has(json.out, R"({"name": "tally", "type": "actor", "required": false, "default": "tally"})"));
+  CHECK(has(json.out, R"({"name": "chunk_size", "type": "size", "required": false, "default": "256KiB"})"));
+  CHECK(has(json.out, R"({"name": "top", "type": "integer", "required": false, "default": 10})"));
   const auto none = call({"actors", "word_talley"});
   CHECK(none.exit_code == 2);
   CHECK(has(none.err, "did you mean `word_tally`?"));
+}
+
+TEST_CASE("the actors of a library are listed, too") {
+  const auto all = call({"actors", "--library", library("test_misbehaving")});
+  CHECK(all.exit_code == 0);
+  CHECK(has(all.out, "asker\n    whom: text, required\n"));
+  CHECK_FALSE(has(all.out, "text_reader"));
+  CHECK(call({"actors", "--library", library("test_misbehaving"), "idler"}).out ==
+        "idler\n    deaf: true or false, default false\n");
+  const auto none = call({"actors", "--library", library("test_misbehaving"), "ilder"});
+  CHECK(none.exit_code == 2);
+  CHECK(has(none.err, "there is no actor `ilder`; did you mean `idler`?"));
+  const auto broken = call({"actors", "--library", library("test_bad_crashes")});
+  CHECK(broken.exit_code == 2);
+  CHECK(has(broken.err, "it crashed when it was loaded: SIGABRT"));
+}
+
+TEST_CASE("what an actor looks for by default must be in the file") {
+  const Scratch scratch;
+  const auto result = call({"check", scratch.file("[[process]]\nname = \"tally\"\nactor = \"word_tally\"\n"
+                                                  "[[process]]\nname = \"counter\"\nactor = \"word_counter\"\n")});
+  CHECK(result.exit_code == 2);
+  CHECK(has(result.err, "actor `word_counter` without a `reader` needs an actor `reader`, which is not in this topology"));
+  CHECK(has(result.err, "has an error\n"));
 }
 
 TEST_CASE("libraries that cannot be used are errors at their line") {
@@ -158,7 +187,8 @@ TEST_CASE("libraries that cannot be used are errors at their line") {
   says(scratch.file(std::string(4096, 'x'), "lib.so"), "invalid ELF header");
   says(library("test_bad_crashes"), "it crashed when it was loaded: SIGABRT");
   says(library("test_bad_exits"), "it ended the process that loaded it, with code 0");
-  says(library("test_bad_empty"), "it has no function `troupe_actors`");
+  says(library("test_bad_empty"), "it has no function `troupe_actors`\n");
+  says(library("test_bad_empty"), "help: add `extern \"C\" void troupe_actors(troupe::ActorCatalog& catalog)");
   says(library("test_bad_throws"), "no actors today");
   says(library("test_bad_twice"), "nobody");
   says(library("test_bad_hangs"), "it did not say in time which actors it has");

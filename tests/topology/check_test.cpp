@@ -2,10 +2,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "support/catch.h"
 #include "topology/arguments.h"
@@ -245,6 +247,32 @@ TEST_CASE("arguments become a message of the actor's schema") {
   });
 }
 
+TEST_CASE("arguments may name actors of the topology") {
+  const auto topology = must_check(R"(
+    [[process]]
+    name = "a"
+    actor = "everything"
+    args = { path = "x", sink = "b.1", sinks = ["a", "b.0"] }
+    [[process]]
+    name = "b"
+    actor = "plain"
+    count = 2
+    [[process]]
+    name = "c"
+    actor = "everything"
+    args = { path = "x", sink = "" }
+  )");
+  with_arguments(work(topology.supervisor.children[0]).arguments, [](test::EverythingArguments::Reader args) {
+    CHECK(args.getSink() == "b.1");
+    CHECK(args.getSinks()[1] == "b.0");
+  });
+}
+
+TEST_CASE("a bare number is so many seconds where the key says seconds") {
+  const auto topology = must_check("[supervisor]\nmax_seconds = 7\n[[process]]\nname = \"a\"\nactor = \"plain\"\n");
+  CHECK(topology.supervisor.max_seconds == 7s);
+}
+
 TEST_CASE("arguments that are not given have their defaults") {
   const auto topology = must_check("[[process]]\nname = \"a\"\nactor = \"everything\"\nargs = { path = \"${NOT_SET:-x}\", none = true }\n");
   with_arguments(work(topology.supervisor.children[0]).arguments, [](test::EverythingArguments::Reader args) {
@@ -256,12 +284,43 @@ TEST_CASE("arguments that are not given have their defaults") {
 }
 
 TEST_CASE("arguments can be described") {
-  const auto lines = describe_arguments(capnp::Schema::from<test::EverythingArguments>());
+  std::vector<std::string> lines;
+  for (const auto& argument : describe_arguments(capnp::Schema::from<test::EverythingArguments>()))
+    lines.push_back(argument.describe());
   CHECK(lines.at(0) == "path: text, required");
   CHECK(lines.at(1) == "count: integer, default 3");
   CHECK(lines.at(7) == "mode: one of `plain` and `very_loud`, default \"plain\"");
   CHECK(lines.at(8) == "patience: duration, default 5s");
   CHECK(lines.at(9) == "cache_size: size, default 64KiB");
+  CHECK(std::ranges::find(lines, "sink: actor") != lines.end());
+  CHECK(std::ranges::find(lines, "sinks: list of actors") != lines.end());
+}
+
+TEST_CASE("the reference of the file names every key and every code") {
+  std::ifstream in(TROUPE_SOURCE_DIR "/docs/topology.md");
+  const std::string reference{std::istreambuf_iterator<char>(in), {}};
+  // What is known where, as the check itself says it of a key that is not.
+  Diagnostics diagnostics;
+  const Source source{
+      "x",
+      "zzzzzzz = 1\n[topology]\nzzzzzzz = 1\n[supervisor]\nzzzzzzz = 1\nbackoff = { zzzzzzz = 1 }\n[[library]]\nzzzzzzz = 1\n"
+      "[[process]]\nzzzzzzz = 1\n[[link]]\nzzzzzzz = 1\n"};
+  CHECK_FALSE(check(source, test::surroundings(), diagnostics));
+  std::size_t keys = 0;
+  for (const Diagnostic& diagnostic : diagnostics.sorted()) {
+    if (diagnostic.code != Code::unknown_key) continue;
+    const std::string& known = diagnostic.notes.at(0);
+    for (auto at = known.find('`'); at != std::string::npos; at = known.find('`', at + 1), ++keys) {
+      const auto end = known.find('`', at + 1);
+      const std::string key = known.substr(at + 1, end - at - 1);
+      INFO(key);
+      CHECK((reference.find("| `" + key + "` |") != std::string::npos || reference.find("[" + key + "]") != std::string::npos));
+      at = end;
+    }
+  }
+  CHECK(keys > 30);
+  for (unsigned code = 1; code <= static_cast<unsigned>(Code::supervision); ++code)
+    CHECK(reference.find("| E0" + std::string(code < 10 ? "0" : "") + std::to_string(code) + " |") != std::string::npos);
 }
 
 TEST_CASE("only files are read") {

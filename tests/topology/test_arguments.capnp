@@ -35,6 +35,8 @@ struct EverythingArguments {
   }
   anything @19 :AnyPointer;
   modes @20 :List(Mode);
+  sink @21 :Text $Troupe.actor;
+  sinks @22 :List(Text) $Troupe.actor;
 
   struct Point {
     x @0 :Int32;

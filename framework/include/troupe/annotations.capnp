@@ -6,6 +6,7 @@
 #       url @0 :Text $Troupe.required;
 #       patience @1 :Int64 = 5000000000 $Troupe.duration;   # patience = "1m30s"
 #       cache @2 :UInt64 = 65536 $Troupe.size;              # cache = "64KiB"
+#       sink @3 :Text = "log" $Troupe.actor;                # sink = "printer": there must be a process of that name
 #     }
 
 using Cxx = import "/capnp/c++.capnp";
@@ -19,3 +20,7 @@ annotation duration @0xb2e7d4c3f9a51862 (field) :Void;
 
 annotation size @0xc3d8e5b40ab62973 (field) :Void;
 # Of an integer of 64 bits: bytes, given as a string with a unit.
+
+annotation actor @0xd4c9f6a51bc73a84 (field) :Void;
+# Of text, or a list of texts: the name of a process of the file, whose actor look_up() finds. Also the default must be one;
+# empty text is nobody.
