@@ -235,9 +235,10 @@ TEST_CASE("a child that is not ready in time is ended, one that is goes on") {
   CHECK(client().join(late)->cause == Death::Cause::not_ready);
   const auto ready = client().start({.entry = [](std::span<const std::byte>) {
                                        client().ready();
+                                       std::this_thread::sleep_for(3s);  // its life is longer than the time it had to be ready
                                        return 4;
                                      },
-                                     .start_timeout = 1h});
+                                     .start_timeout = 2s});
   CHECK(client().join(ready)->code == 4);
 }
 
