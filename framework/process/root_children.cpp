@@ -123,6 +123,17 @@ void RootLoop::watch(Process& process) {
   ++hearts_;
 }
 
+// Closing them is not enough: who is forked now holds them until it has closed what is not its own, and as long the loop would be
+// told of them again and again.
+void RootLoop::unwatch(Process& process) {
+  epoll_.remove(process.pidfd.get());
+  if (process.socket) disconnect(process);
+  if (process.output) epoll_.remove(process.output.get());
+  if (!process.heart) return;
+  epoll_.remove(process.heart->descriptor());
+  --hearts_;
+}
+
 void RootLoop::report(ProcessId id, pid_t pid, const Death& death, ChildEvents* events) {
   if (events) return events->ended(id, death);
   Process* starter = roster_.by_serial(starter_of(id));

@@ -113,11 +113,8 @@ void RootLoop::bury(Process& process) {
 
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
-  if (process.heart) {
-    timers_.cancel(process.stop_watch);
-    epoll_.remove(process.heart->descriptor());  // a fork of it may hold it still
-    --hearts_;
-  }
+  timers_.cancel(process.stop_watch);
+  unwatch(process);
   introduce_early(process);
   const auto dead = roster_.remove(process, death);
   if (!dead->own_box.bytes().empty()) dead->box = nullptr;

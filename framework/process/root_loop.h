@@ -97,6 +97,7 @@ class RootLoop final : public Root {
   void launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events);
   void fork(Process& process, const ChildSpec& spec, os::Descriptor arguments);
   void watch(Process& process);
+  void unwatch(Process& process);
   // A process that is forked ahead (root_spare.cpp)
   std::unique_ptr<Process> new_process(bool all_in_packet);
   bool wake_spare(Process& process, const ChildSpec& spec, const os::Descriptor& arguments);

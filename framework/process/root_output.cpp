@@ -97,7 +97,6 @@ void RootLoop::sink_writable() {
 void RootLoop::read_last_output(Process& process) {
   for (std::size_t i = 0; i < kOutputLast / kOutputPass && process.output && read_output(process); ++i) {
   }
-  if (process.output) epoll_.remove(process.output.get());
   if (process.unsent.empty()) return;
   const std::size_t room = kOrphansMax - orphans_.size();
   orphans_ += process.unsent.substr(0, room);
