@@ -54,6 +54,6 @@ int main(int argc, char** argv) {
   try {
     static_cast<void>(troupe::ask<Report, Summary>(consumer.address()).get());
   } catch (const troupe::ActorDown& down) {
-    std::cout << down.what() << '\n';
+    std::cout << "the consumer was " << down.death().describe() << '\n';
   }
 }

@@ -181,9 +181,9 @@ Outcome Wait::get(Duration timeout) {
   return waiter_->wait(timeout);
 }
 
-Wait ask_and_wait(const Address& to, const Payload& payload) {
+Wait ask_and_wait(const Address& to, const Payload& payload, NameOf request) {
   node::check_not_in_actor();
-  return outer_core().outside().ask(to, payload);
+  return outer_core().outside().ask(to, payload, request);
 }
 
 }  // namespace troupe::detail
@@ -193,7 +193,7 @@ namespace troupe {
 Address look_up(const std::string& name, Duration timeout) {
   node::check_not_in_actor();
   auto& core = node::outer_core();
-  auto waiter = std::make_shared<detail::Waiter>();
+  auto waiter = std::make_shared<detail::Waiter>(node::Asking{.name = name});
   core.outside().call([&] {
     auto& question = core.open_question(node::Question::Kind::name, kForever);
     question.waiter = waiter;
@@ -208,11 +208,14 @@ Address Actor::sender() const {
   return cell_.incoming && cell_.incoming->sender.generation != 0 ? cell_.incoming->sender : Address();
 }
 
-detail::Question Actor::start_ask(const Address& address, const detail::Payload& payload, Duration timeout) {
+detail::Question Actor::start_ask(const Address& address, const detail::Payload& payload, detail::NameOf request,
+                                  Duration timeout) {
   auto& core = node::inner_core();
   auto& question = core.open_question(node::Question::Kind::ask, timeout);
   const detail::Question id{question.id()};
   question.target = address;
+  question.asking.request = request;
+  question.timeout = timeout;
   if (!address) question.target.process = core.self();
   core.ask(question, message::Kind::request, payload);
   return id;
@@ -222,6 +225,8 @@ Asked<Address> Actor::look_up(const std::string& name, Duration timeout) {
   auto& core = node::inner_core();
   auto& question = core.open_question(node::Question::Kind::name, timeout);
   const detail::Question id{question.id()};
+  question.asking.name = name;
+  question.timeout = timeout;
   core.look_up(question, name);
   return Asked<Address>(id);
 }

@@ -168,26 +168,28 @@ void Core::settle(Question& question, Event event) {
 
 void Core::answer(const FrameHeader& header, const detail::Body& body) {
   if (header.kind == Kind::reply) return conclude(header.correlation, {.reply = &body, .error = nullptr, .found = {}});
+  const Question* question = questions_.find(header.correlation);
+  if (!question) return;
   if (header.kind == Kind::refused) {
-    const RequestFailed error(message::read_refusal(body));
+    const RequestFailed error(question->unanswered() + ": " + message::read_refusal(body));
     return conclude(header.correlation, {.reply = nullptr, .error = &error, .found = {}});
   }
-  const ActorDown error(message::read_death(body));
+  const ActorDown error(question->unanswered(), message::read_death(body));
   conclude(header.correlation, {.reply = nullptr, .error = &error, .found = {}});
 }
 
 void Core::answer(std::uint64_t id, const Event& event) {
+  Question* question = questions_.find(id);
+  if (!question) return;
   switch (event.what) {
-    case Event::What::timer:
-      if (Question* question = questions_.find(id)) tick(*question);
-      return;
+    case Event::What::timer: return tick(*question);
     case Event::What::found: return conclude(id, {.reply = nullptr, .error = nullptr, .found = event.found});
     case Event::What::late: {
-      const TimeoutError error("no answer in time");
+      const TimeoutError error(question->asking.late(question->target, question->timeout));
       return conclude(id, {.reply = nullptr, .error = &error, .found = {}});
     }
     case Event::What::down: {
-      const ActorDown error(event.death);
+      const ActorDown error(question->unanswered(), event.death);
       return conclude(id, {.reply = nullptr, .error = &error, .found = {}});
     }
   }

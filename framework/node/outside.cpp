@@ -28,7 +28,7 @@ Outcome Waiter::wait(Duration timeout) {
   if (timeout == kForever) {
     settled_.wait(lock, done);
   } else if (!settled_.wait_until(lock, deadline_after(timeout), done)) {
-    throw TimeoutError("no answer in time");
+    throw TimeoutError(asking_.late(asked_, timeout));
   }
   if (error_) std::rethrow_exception(error_);
   return {.reply = reply_ ? &reply_->body : nullptr, .error = nullptr, .found = found_};
@@ -45,9 +45,9 @@ bool Outside::send(std::uint64_t process, const message::FrameHeader& header, co
   return put({process, KeptFrame(header, payload), nullptr}, when_full);
 }
 
-std::shared_ptr<detail::Waiter> Outside::ask(const Address& to, const detail::Payload& payload) {
+std::shared_ptr<detail::Waiter> Outside::ask(const Address& to, const detail::Payload& payload, detail::NameOf request) {
   const message::FrameHeader header{.kind = message::Kind::request, .to_slot = to.slot, .to_generation = to.generation};
-  auto waiter = std::make_shared<detail::Waiter>();
+  auto waiter = std::make_shared<detail::Waiter>(Asking{.request = request}, to);
   put({to.process, KeptFrame(header, payload), waiter}, detail::WhenFull::wait);
   return waiter;
 }
@@ -79,8 +79,9 @@ bool Outside::put(Item item, detail::WhenFull when_full) {
 // There is no node any more that could take it.
 void Outside::leave(Item& item) {
   core_.dead_letter();
-  const ActorDown error(kNodeEnded);
-  if (item.waiter) item.waiter->settle({.reply = nullptr, .error = &error, .found = {}});
+  if (!item.waiter) return;
+  const ActorDown error(item.waiter->unanswered(), kNodeEnded);
+  item.waiter->settle({.reply = nullptr, .error = &error, .found = {}});
 }
 
 void Outside::post(Function<void()> command) {

@@ -14,17 +14,22 @@
 #include <unordered_map>
 
 #include "node/letter.h"
+#include "node/questions.h"
 
 namespace troupe::detail {
 
 // A thread that is no actor, waiting for an answer.
 class Waiter {
  public:
+  explicit Waiter(node::Asking asking, const Address& asked = {}) : asking_(std::move(asking)), asked_(asked) {}
   // Once; from the node's thread, or when there is no node any more.
   void settle(const Outcome& outcome);
   Outcome wait(Duration timeout);
+  [[nodiscard]] std::string unanswered() const { return asking_.unanswered(asked_); }
 
  private:
+  const node::Asking asking_;
+  const Address asked_;
   std::mutex mutex_;
   std::condition_variable settled_;
   std::unique_ptr<node::Letter> reply_;
@@ -53,7 +58,7 @@ class Outside {
   // Sends a frame; waits while this thread has too much under way. False if `when_full` says tell and it does, or the receiver is full.
   bool send(std::uint64_t process, const message::FrameHeader& header, const detail::Payload& payload, detail::WhenFull when_full);
   // Asks; the waiter gets the answer.
-  std::shared_ptr<detail::Waiter> ask(const Address& to, const detail::Payload& payload);
+  std::shared_ptr<detail::Waiter> ask(const Address& to, const detail::Payload& payload, detail::NameOf request);
   // Runs `command` on the node's thread and waits for it; here, if the node does not run. Throws what it throws.
   void call(Function<void()> command);
   // The same without waiting; never run if the node has ended.

@@ -1,8 +1,34 @@
 #include "node/questions.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "node/outside.h"
+
 namespace troupe::node {
+
+namespace {
+
+std::string in_units(Duration duration) {
+  const auto count = duration.count();
+  if (count % 1'000'000'000 == 0) return fmt::format("{}s", count / 1'000'000'000);
+  if (count % 1'000'000 == 0) return fmt::format("{}ms", count / 1'000'000);
+  return count % 1000 == 0 ? fmt::format("{}us", count / 1000) : fmt::format("{}ns", count);
+}
+
+}  // namespace
+
+std::string Asking::unanswered(const Address& by) const {
+  if (request) return fmt::format("no answer to {} from actor {}", request(), to_string(by));
+  return fmt::format("actor `{}` is down", name.empty() ? to_string(by) : name);
+}
+
+std::string Asking::late(const Address& by, Duration timeout) const {
+  return fmt::format("{} within {}", request ? unanswered(by) : fmt::format("no actor `{}`", name), in_units(timeout));
+}
+
+std::string Question::unanswered() const { return waiter ? waiter->unanswered() : asking.unanswered(target); }
 
 Question& Questions::open(Question::Kind kind, CellId owner, std::uint32_t& list) {
   if (free_.empty()) {

@@ -6,11 +6,23 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "node/letter.h"
 
 namespace troupe::node {
+
+// What is asked, for those who read that there is no answer.
+struct Asking {
+  detail::NameOf request = nullptr;  // null: who has a name is
+  std::string name = {};
+
+  // "no answer to Get from actor 5.0.1"; "actor `tally` is down".
+  [[nodiscard]] std::string unanswered(const Address& by) const;
+  // "no answer to Get from actor 5.0.1 within 100ms"; "no actor `tally` within 100ms".
+  [[nodiscard]] std::string late(const Address& by, Duration timeout) const;
+};
 
 // Something that an actor, or a thread that is none, waits for.
 struct Question {
@@ -18,6 +30,7 @@ struct Question {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
   [[nodiscard]] std::uint64_t id() const { return std::uint64_t{generation} << 32 | index; }
+  [[nodiscard]] std::string unanswered() const;
 
   std::uint32_t index = 0;
   std::uint32_t generation = 0;
@@ -25,6 +38,8 @@ struct Question {
   bool settled = false;  // its answer lies in the mailbox of its owner
   CellId owner;          // generation 0: a thread, or the node itself
   Address target;        // who was asked or is monitored
+  Asking asking;         // for a waiter, it has it
+  Duration timeout{};
   std::uint64_t link = 0;  // that the question went over
   Function<void(const detail::Outcome&)> then;
   std::shared_ptr<detail::Waiter> waiter;

@@ -113,6 +113,32 @@ TEST_CASE("a process that may open no more descriptors goes on without new links
 }
 #endif
 
+TEST_CASE("who gets no answer is told what was asked, of whom, and what became of it") {
+  Pair pair;
+  const Address far = pair.spawn_there<Counter>();
+  const std::string from = " from actor " + to_string(far);
+  CHECK_THROWS_WITH((ask<Slow, Total>(far).get(1ms)), "no answer to Slow" + from + " within 1ms");
+  CHECK_THROWS_WITH((ask<Total, Total>(far).get(kSoon)), Catch::Matchers::StartsWith("no answer to Total" + from + ": "));
+  CHECK_THROWS_WITH(look_up("nobody", kSoon), Catch::Matchers::StartsWith("actor `nobody` is down: not reachable"));
+  const auto told = probe<std::string>(pair, [far](auto& actor) {
+    actor.template ask<Slow, Total>(far, 2ms).then([](Total::Reader) {}, [&actor](const Error& error) {
+      actor.say(std::string(error.what()) + (error.timed_out() && !error.death() ? "!" : "?"));
+    });
+  });
+  CHECK(told == "no answer to Slow" + from + " within 2ms!");
+  auto answer = ask<Slow, Total>(far);
+  far.send<Fail>([](Fail::Builder fail) { fail.setWhy("tired"); });
+  try {
+    static_cast<void>(answer.get(kSoon));
+    FAIL("answered");
+  } catch (const Error& error) {
+    CHECK(error.what() == "no answer to Slow" + from + ": threw an exception: tired");
+    REQUIRE(error.death());
+    CHECK(error.death()->detail == "tired");
+    CHECK_FALSE(error.timed_out());
+  }
+}
+
 TEST_CASE("a question under way fails when the actor asked ends") {
   Pair pair;
   const Address far = pair.spawn_there<Counter>();

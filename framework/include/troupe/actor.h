@@ -171,9 +171,10 @@ using Monitor = Subscription;
 //       std::int64_t total_ = 0;
 //     };
 //
-// Everything of it runs one at a time: handlers, timers, answers. A handler that throws ends the actor with the Death it caused;
-// whoever asked it something or monitors it gets that. Messages from one sender arrive in order, each at most once. Messages to an
-// actor that has ended, or that it has no handler for, are dead letters. Handlers must not block: ask() and after() instead.
+// Everything of it runs one at a time: handlers, timers, answers. A handler that throws ends the actor with the Death it
+// caused; whoever asked it something or monitors it gets that. Messages from one sender arrive in order, each at most once.
+// Messages to an actor that has ended, or that it has no handler for, are dropped and counted, silently. Handlers must not
+// block: ask() and after().
 //
 // Threads: the node's. Everything here may be called by the actor itself only.
 class Actor {
@@ -223,16 +224,18 @@ class Actor {
     requires std::is_invocable_v<Fill&, typename Request::Builder>
   [[nodiscard]] Asked<Reply> ask(const Address& address, Fill&& fill, Duration timeout = kForever) {
     return Asked<Reply>(detail::build<Request>(std::forward<Fill>(fill), [&](const detail::Payload& payload) {
-      return start_ask(address, payload, timeout);
+      return start_ask(address, payload, &detail::name_of<Request>, timeout);
     }));
   }
   template <class Request, class Reply>
   [[nodiscard]] Asked<Reply> ask(const Address& address, Duration timeout = kForever) {
     return ask<Request, Reply>(address, [](typename Request::Builder) {}, timeout);
   }
-  // Who is called `name` in the tree; waits for one that the topology declares but that is not there yet.
+  // The actor that is called `name` in the tree: those of a topology file by the names of their processes, others as they
+  // called themselves with register_name(); the name of a Process is none. Waits for one that the topology declares but that is
+  // not there yet.
   [[nodiscard]] Asked<Address> look_up(const std::string& name, Duration timeout = kForever);
-  // Gives this actor a name in the tree.
+  // Gives this actor a name in the tree, also one that another has: the last has it. It is lost when the process ends.
   void register_name(const std::string& name);
 
   // Calls `then` once after `delay`, or again and again.
@@ -257,7 +260,7 @@ class Actor {
     handlers_.set({capnp::typeId<Request>(), capnp::Schema::from<Request>(), reply,
                    std::make_unique<detail::Handler>(std::move(handler))});
   }
-  detail::Question start_ask(const Address& address, const detail::Payload& payload, Duration timeout);
+  detail::Question start_ask(const Address& address, const detail::Payload& payload, detail::NameOf request, Duration timeout);
 
   detail::Cell& cell_;
   detail::Handlers handlers_;

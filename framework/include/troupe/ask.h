@@ -1,6 +1,7 @@
 #pragma once
 
-#include <stdexcept>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -13,16 +14,14 @@
 
 namespace troupe {
 
-// The actor that was asked lives but gave no answer: it does not know the request, refused it, or dropped its Responder.
-class RequestFailed : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-// Why there is no answer: an ActorDown, a TimeoutError or a RequestFailed.
-using Error = std::exception;
-
 namespace detail {
+
+// The name of a message's type, for those who read what went wrong.
+using NameOf = std::string (*)();
+template <class T>
+std::string name_of() {
+  return capnp::Schema::from<T>().getShortDisplayName().cStr();
+}
 
 // What becomes of a request: one of the two is set.
 struct Outcome {
@@ -49,16 +48,16 @@ class Wait {
  private:
   std::shared_ptr<Waiter> waiter_;
 };
-Wait ask_and_wait(const Address& to, const Payload& payload);
+Wait ask_and_wait(const Address& to, const Payload& payload, NameOf request);
 
 }  // namespace detail
 
 // The answer to come to a question that an actor asked. Say what to do with it, at once:
 //
-//     ask<Get, Total>(counter, [](Get::Builder) {}).then([this](Total::Reader total) { … }, [this](const Error& why) { … });
+//     ask<Get, Total>(counter).then([this](Total::Reader total) { … }, [this](const troupe::Error& why) { … });
 //
 // Exactly one of the two is called, once, as a handler of the asking actor; neither when that has ended before. With the first
-// alone an error ends the actor, as if a handler had thrown it.
+// alone an error ends the actor, as if a handler had thrown it. What an Error can say: errors.h.
 //
 // Threads: the actor's.
 template <class Reply>
@@ -128,16 +127,18 @@ class Answer {
 template <class Request, class Reply, class Fill>
   requires std::is_invocable_v<Fill&, typename Request::Builder>
 [[nodiscard]] Answer<Reply> ask(const Address& address, Fill&& fill) {
-  return Answer<Reply>(detail::build<Request>(
-      std::forward<Fill>(fill), [&](const detail::Payload& payload) { return detail::ask_and_wait(address, payload); }));
+  return Answer<Reply>(detail::build<Request>(std::forward<Fill>(fill), [&](const detail::Payload& payload) {
+    return detail::ask_and_wait(address, payload, &detail::name_of<Request>);
+  }));
 }
 template <class Request, class Reply>
 [[nodiscard]] Answer<Reply> ask(const Address& address) {
   return ask<Request, Reply>(address, [](typename Request::Builder) {});
 }
 
-// Who is called `name` in the tree. Waits for one that the topology declares but that is not there yet. Throws ActorDown where
-// there is none, and TimeoutError. For threads that are no actors; actors have a member of the same name.
+// The actor that is called `name` in the tree, by a topology file or by register_name(). Waits for one that the topology
+// declares but that is not there yet. Throws ActorDown where there is none, and TimeoutError. For threads that are no actors;
+// actors have a member of the same name.
 [[nodiscard]] Address look_up(const std::string& name, Duration timeout = kForever);
 
 }  // namespace troupe
