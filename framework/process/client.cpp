@@ -7,6 +7,8 @@
 #include <sys/single_threaded.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -26,6 +28,7 @@ namespace {
 Client* client_here = nullptr;
 
 constexpr std::size_t kLastWordsMax = 1000;  // bytes
+constexpr Duration kSilentWait = std::chrono::seconds(2);
 
 void check_name(const std::string& name) {
   if (name.size() > Names::kNameSizeMax) throw std::invalid_argument("an actor's name has at most 1024 bytes");
@@ -148,9 +151,25 @@ void Client::end_children() {
     release(child.id);
   }
   Lock lock(mutex_);
-  wait(lock, Clock::time_point::max(), [&] {
+  const auto all_ended = [&] {
     return std::ranges::all_of(records_, [](const auto& entry) { return entry.second.death.has_value(); });
-  });
+  };
+  if (wait(lock, Clock::now() + kSilentWait, all_ended)) return;
+  say_who_lives();
+  wait(lock, Clock::time_point::max(), all_ended);
+}
+
+// So that nobody wonders why a program does not end.
+void Client::say_who_lives() const {
+  constexpr std::size_t kNamesMax = 5;
+  std::string names;
+  std::size_t living = 0;
+  for (const auto& [id, child] : records_) {
+    if (child.death || ++living > kNamesMax) continue;
+    names += fmt::format("{}`{}`", names.empty() ? "" : ", ", child.name);
+  }
+  if (living > kNamesMax) names += fmt::format(" and {} more", living - kNamesMax);
+  fmt::print(stderr, "{} has returned; waiting for {}\n", self_.id == kMain ? "main" : name(), names);
 }
 
 std::optional<Death> Client::death(ProcessId child) { return join(child, Duration::zero()); }

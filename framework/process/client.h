@@ -87,7 +87,7 @@ class Client {
   // Waits until the process has ended: its Death, or nothing when `timeout` has passed. Throws std::invalid_argument if this
   // process did not start it, or has forgotten it.
   std::optional<Death> join(ProcessId child, Duration timeout = kForever);
-  // Stops the daemons among them, then waits for all that were started and are not forgotten.
+  // Stops the daemons among them, then waits for all that were started and are not forgotten; says for whom when that takes long.
   void end_children();
   // As join() with no time-out, and not waiting.
   std::optional<Death> death(ProcessId child);
@@ -178,6 +178,7 @@ class Client {
   void grant(ProcessId to, const std::vector<ThingId>& things);
   void tell_pump(News news);
   Record& record(ProcessId child);
+  void say_who_lives() const;
 
   const os::Descriptor socket_;
   const Modules& modules_;

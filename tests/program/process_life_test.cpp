@@ -240,6 +240,30 @@ TEST_CASE("at its end a process stops its daemons and waits for the others") {
   }
 }
 
+TEST_CASE("who waits long at its end says for whom") {
+  Line said, gate;
+  Process parent(
+      [](const std::string& errors, const std::string& closed) {
+        ::dup2(::open(errors.c_str(), O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+        Process child(
+            [](const std::string& path) {
+              char c;
+              if (::read(::open(path.c_str(), O_RDONLY | O_CLOEXEC), &c, 1) != 1) std::abort();
+            },
+            closed, ProcessOptions{.name = "patient"});
+        child.start();
+      },
+      said.path(), "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(gate.reader.get()),
+      ProcessOptions{.name = "parent"});
+  parent.start();
+  std::string text;
+  while (!text.ends_with('\n')) text += said.read();
+  CHECK(text == "parent has returned; waiting for `patient`\n");
+  REQUIRE(::write(gate.writer.get(), "!", 1) == 1);
+  parent.join();
+  CHECK(parent.exitcode() == 0);
+}
+
 TEST_CASE("a Process that was moved from says so, whatever is asked of it") {
   Process one(nothing);
   Process other = std::move(one);
