@@ -110,6 +110,10 @@ class Root {
   // Called with SIGINT, SIGTERM, SIGHUP or SIGQUIT for each time one was sent to the tree, however many of its processes got a copy.
   virtual void on_signal(std::function<void(int signal)> action) = 0;
 
+  // Called when all begins to end, and again if what was to end in order is to end at once. Nothing can be started from then on: who
+  // restarts what ends is to leave that.
+  virtual void on_end(std::function<void(bool at_once)> action) = 0;
+
   // Hands orders to `service`, which lives as long as root.
   virtual void serve(Service& service) { (void)service; }
   // News for a process that gave orders; at most kNewsSizeMax bytes.

@@ -213,6 +213,8 @@ void RootLoop::signalled(SignalMerge::Merged merged) {
 
 void RootLoop::on_signal(std::function<void(int)> action) { on_signal_ = std::move(action); }
 
+void RootLoop::on_end(std::function<void(bool)> action) { on_end_ = std::move(action); }
+
 Root::TimerId RootLoop::call_at(Clock::time_point moment, std::function<void()> action) { return timers_.at(moment, std::move(action)); }
 
 void RootLoop::cancel(TimerId timer) { timers_.cancel(timer); }
@@ -226,15 +228,22 @@ void RootLoop::end(int exit_code, int signal) {
   roster_.for_each([this](Process& process) {
     if (!service_ || !process.events) stop(process);
   });
-  if (service_) service_->ending(false);
+  tell_of_end(false);
 }
 
 void RootLoop::end_now(int exit_code, int signal) {
   if (state_ == State::running) ending_ = {exit_code, signal};
-  if (state_ < State::ending_now) state_ = State::ending_now;
+  const bool news = state_ < State::ending_now;
+  state_ = std::max(state_, State::ending_now);
   withdraw_all({Death::Cause::unreachable, 0, "the tree is ending"});
   roster_.for_each([this](Process& process) { kill(process); });
-  if (service_) service_->ending(true);
+  if (news) tell_of_end(true);
+}
+
+// Before any of it is seen: who restarts what ends would try again and again.
+void RootLoop::tell_of_end(bool at_once) {
+  if (service_) service_->ending(at_once);
+  if (on_end_) on_end_(at_once);
 }
 
 void RootLoop::leave_if_done() {

@@ -55,6 +55,7 @@ class RootLoop final : public Root {
   void withdraw(const std::string& name, const Death& why) override;
   void withdraw_all(const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
+  void on_end(std::function<void(bool at_once)> action) override;
   void serve(Service& service) override { service_ = &service; }
   void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) override;
   void end(int exit_code, int signal) override;
@@ -87,6 +88,7 @@ class RootLoop final : public Root {
   void tend_strays_at(Clock::time_point moment);
   void hear_child_signals();
   [[nodiscard]] bool has_forefather(pid_t stray) const;
+  void tell_of_end(bool at_once);
   void leave_if_done();
   // Whether processes hang (root_watchdog.cpp)
   void feel(Process& process);
@@ -155,6 +157,7 @@ class RootLoop final : public Root {
   std::size_t hearts_ = 0;  // of living processes
   SignalMerge merge_;
   std::function<void(int)> on_signal_;
+  std::function<void(bool)> on_end_;
   Service* service_ = nullptr;
   std::function<transport::LinkOptions(const std::string&, const std::string&)> choose_link_;
   std::uint32_t started_ = 0;  // by root

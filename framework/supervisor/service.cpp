@@ -137,7 +137,7 @@ void Supervision::obey(process::ProcessId client, wire::Order::Reader order) {
     if (found != supervised_.end()) throw ProtocolError("a supervisor starts once");
     const auto spec = read(order.getStart().getSpec(), ProcessForm());
     auto& added = supervised_[key] = std::make_unique<Supervised>(*this, key, spec, order.getStart().getName().cStr());
-    return added->driver().begin();
+    return ending_ ? added->driver().stop() : added->driver().begin();
   }
   const std::uint64_t request = order.getAnswerTo();
   if (found == supervised_.end() || found->second->driver().tree().ended()) {
@@ -173,6 +173,7 @@ void Supervision::gone(process::ProcessId client) {
 }
 
 void Supervision::ending(bool at_once) {
+  ending_ = true;
   for (auto& [key, supervised] : supervised_) at_once ? supervised->driver().kill() : supervised->driver().stop();
   messages_.flush();
 }

@@ -35,6 +35,7 @@ class Supervision final : public process::Service {
 
   process::Root& root_;
   Messages messages_;
+  bool ending_ = false;
   std::map<Key, std::unique_ptr<Supervised>> supervised_;
 };
 

@@ -82,6 +82,7 @@ class Runner final : public supervisor::DriverEvents {
     declare(topology.supervisor);
     root.choose_links([&topology](const std::string& one, const std::string& other) { return topology.link_between(one, other); });
     root.on_signal([this](int signal) { signalled(signal); });
+    root.on_end([this](bool at_once) { at_once ? driver_.kill() : driver_.stop(); });  // guard was killed; or it was us
     root.call_at(Clock::now(), [this] { driver_.begin(); });
   }
 

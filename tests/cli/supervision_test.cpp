@@ -1,11 +1,15 @@
 // What a topology file says of supervision, in real trees.
 
+#include <poll.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "os/epoll.h"
+#include "os/pidfd.h"
 #include "os/proc.h"
 #include "scratch.h"
 #include "support/catch.h"
@@ -120,6 +124,19 @@ TEST_CASE("actors in one process are restarted there, and the process when that 
   CHECK(count(result.err, "service: `bad` threw an exception: no such luck; restart ") == 4);  // twice a process
   CHECK(count(result.err, "`service` exited with code 1: gave up on `bad`: threw an exception: no such luck; restart 1 now") == 1);
   CHECK(count(result.err, "gave up on `service`, which ended 2 times") == 1);
+}
+
+TEST_CASE("what dies with guard is not restarted, however often that were allowed") {
+  const Scratch scratch;
+  Command command(run(scratch.file("[supervisor]\nmax_restarts = 1000000\nmax_seconds = \"1h\"\nbackoff = { min = \"0s\" }\n" + process("a", "idler") +
+                                   process("b", "idler"))));
+  while (command.processes("b").empty()) ::usleep(1000);  // nothing tells us
+  const auto root = troupe::os::open_pidfd(troupe::os::children_of(command.pid()).at(0));
+  command.signal(SIGKILL);
+  REQUIRE(troupe::os::wait_for(root.get(), POLLIN, troupe::Clock::time_point::max()));
+  const auto result = command.wait();
+  INFO(result.err);
+  CHECK(count(result.err, "restart") == 0);
 }
 
 TEST_CASE("giving up goes up through three levels, and the message names who began") {

@@ -1,5 +1,6 @@
 #include "supervisor/driver.h"
 
+#include <capnp/message.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 
 #include "script.h"
 #include "supervisor/messages.h"
+#include "supervisor/service.h"
+#include "supervisor/wire.h"
 #include "support/catch.h"
 #include "support/child.h"
 
@@ -51,6 +54,7 @@ class FakeRoot final : public process::Root {
   void withdraw(const std::string&, const Death&) override {}
   void withdraw_all(const Death&) override {}
   void on_signal(std::function<void(int)>) override {}
+  void on_end(std::function<void(bool)>) override {}
   void end(int, int) override {}
   void end_now(int, int) override {}
 
@@ -181,6 +185,22 @@ TEST_CASE("the processes of a tree can be found, and children be asked for") {
   CHECK(events.take() == "+x ok ");
   driver.tree().visit([&](const Tree::View& view) { CHECK(driver.process_of(view.worker) == root.children["p-" + view.path]); });
   CHECK(driver.process_of(0) == process::kNoProcess);
+}
+
+TEST_CASE("when all is ending, what is asked for then is not even begun") {
+  FakeRoot root;
+  Supervision supervision(root);
+  supervision.ending(true);
+  capnp::MallocMessageBuilder message;
+  auto order = message.initRoot<wire::Order>();
+  order.setSupervisor(1);
+  auto child = order.initStart().initSpec().initChildren(1)[0];
+  child.setId("a");
+  child.initProcess().setEntry(reinterpret_cast<std::uint64_t>(&nothing));
+  supervision.ordered(7, bytes_of(message));
+  CHECK(root.take() == "");
+  REQUIRE(root.timer);
+  root.fire();  // it is forgotten
 }
 
 TEST_CASE("a message for which there is no room is kept and tried again") {
