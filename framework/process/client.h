@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -164,13 +165,21 @@ class Client {
     os::Descriptor sentinel;   // once it was asked for
     bool watched = false;      // root has answered that
   };
-  struct News;  // for pump()
+  struct News {  // for pump()
+    enum class What { down, offered, found, not_found };
+    What what;
+    ProcessId process = kNoProcess;
+    std::uint64_t question = 0;
+    Address place{};
+    transport::LinkOptions options{};
+    Death death{};
+    std::vector<os::Descriptor> ends{};
+  };
   using Lock = std::unique_lock<std::mutex>;
 
   void check_process() const;
   void send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors = {});
-  template <class Condition>
-  bool wait(Lock& lock, Clock::time_point deadline, Condition condition);
+  bool wait(Lock& lock, Clock::time_point deadline, const std::function<bool()>& condition);
   void wait_at_socket(Lock& lock, Clock::time_point deadline);
   void wake_all();
   bool read_one();

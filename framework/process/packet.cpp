@@ -1,10 +1,13 @@
 #include "process/packet.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
+
+#include "os/check_call.h"
 
 namespace troupe::process {
 
@@ -52,6 +55,16 @@ Limits read(control::Limits::Reader from) {
 constexpr off_t kOrderSizeMax = 64 << 20;
 
 }  // namespace
+
+os::Descriptor write_sealed(std::span<const std::byte> bytes) {
+  os::Descriptor memfd(os::check_call(::memfd_create("troupe-arguments", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
+  while (!bytes.empty()) {
+    const auto size = os::retry_interrupted([&] { return ::write(memfd.get(), bytes.data(), bytes.size()); });
+    bytes = bytes.subspan(static_cast<std::size_t>(os::check_call(size, "write(arguments)")));
+  }
+  os::check_call(::fcntl(memfd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), "fcntl(F_ADD_SEALS)");
+  return memfd;
+}
 
 std::vector<std::byte> read_sealed(const os::Descriptor& memfd) {
   constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;

@@ -78,7 +78,9 @@ void read_packet(std::span<const std::byte> packet, Use use) {
   }
 }
 
-// What a client handed over in a memfd that nobody can change any more. Throws ProtocolError for anything else.
+// What is too long for a packet, in a memfd that nobody can change any more.
+os::Descriptor write_sealed(std::span<const std::byte> bytes);
+// What lies in such a memfd. Throws ProtocolError for anything else.
 std::vector<std::byte> read_sealed(const os::Descriptor& memfd);
 
 // Values between C++ and the schema. Reading throws ProtocolError for what is no such value.

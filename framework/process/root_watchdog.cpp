@@ -1,4 +1,4 @@
-// How root finds out that a process hangs: see decisions/0014-watchdog.md.
+// How root finds out that a process hangs: see decisions/0016-watchdog.md.
 
 #include <sys/wait.h>
 

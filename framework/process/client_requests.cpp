@@ -1,0 +1,186 @@
+// What a process asks of root besides starting and ending others, and tells it of itself.
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "os/check_call.h"
+#include "process/client.h"
+#include "process/names.h"
+#include "process/packet.h"
+
+namespace troupe::process {
+
+namespace {
+
+constexpr std::size_t kLastWordsMax = 1000;  // bytes
+
+void check_name(const std::string& name) {
+  if (name.size() > Names::kNameSizeMax) throw std::invalid_argument("an actor's name has at most 1024 bytes");
+}
+
+}  // namespace
+
+void Client::register_name(const std::string& name, const Address& place) {
+  check_process();
+  check_name(name);
+  Outgoing<control::Request> request;
+  auto group = request->initRegister();
+  group.setName(name);
+  place.write(group.initActor());
+  send(request.bytes());
+}
+
+void Client::look_up(std::uint64_t question, const std::string& name) {
+  check_process();
+  check_name(name);
+  Outgoing<control::Request> request;
+  auto group = request->initLookUp();
+  group.setName(name);
+  group.setQuestion(question);
+  send(request.bytes());
+}
+
+void Client::connect(ProcessId process, const transport::LinkOptions& options, std::vector<os::Descriptor> ends) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto group = request->initConnect();
+  group.setTo(process);
+  write(group.initOptions(), options);
+  send(request.bytes(), ends);
+}
+
+void Client::ready() {
+  check_process();
+  Outgoing<control::Request> request;
+  request->setReady();
+  send(request.bytes());
+}
+
+void Client::last_words(const std::string& why) {
+  check_process();
+  Outgoing<control::Request> request;
+  request->setLastWords(why.substr(0, std::min(why.find('\n'), kLastWordsMax)));
+  send(request.bytes());
+}
+
+void Client::failed(const std::string& why) {
+  check_process();
+  Outgoing<control::Request> request;
+  request->setFailed(why.substr(0, kLastWordsMax));
+  send(request.bytes());
+}
+
+void Client::black_box(os::Descriptor memory) {
+  Outgoing<control::Request> request;
+  request->setBlackBox();
+  std::vector<os::Descriptor> descriptors;
+  descriptors.push_back(std::move(memory));
+  send(request.bytes(), descriptors);
+}
+
+ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory) {
+  check_process();
+  ThingId id;
+  {
+    const Lock lock(mutex_);
+    id = make_id(self_.serial, ++things_made_);
+  }
+  Outgoing<control::Request> request;
+  auto create = request->initThing().initCreate();
+  create.setId(id);
+  create.setKind(static_cast<std::uint8_t>(kind));
+  std::vector<os::Descriptor> descriptors;
+  descriptors.push_back(memory.duplicate());
+  send(request.bytes(), descriptors);
+  return id;
+}
+
+ThingAccess Client::open_thing(ThingId thing) {
+  check_process();
+  {
+    Lock lock(mutex_);
+    if (const auto granted = granted_.extract(thing)) return std::move(granted.mapped());
+    wait(lock, Clock::time_point::max(), [&] { return !openings_.contains(thing); });
+    openings_.try_emplace(thing);
+  }
+  Outgoing<control::Request> request;
+  request->initThing().setOpen(thing);
+  send(request.bytes());
+  Lock lock(mutex_);
+  wait(lock, Clock::time_point::max(), [&] { return openings_[thing].answered; });
+  Opening opened = std::move(openings_.extract(thing).mapped());
+  wake_all();
+  if (!opened.why.empty()) throw SystemError(ENOENT, opened.why);
+  if (!opened.access.memory) throw SystemError(EMFILE, "no descriptor left for a handle");
+  return std::move(opened.access);
+}
+
+void Client::close_thing(ThingId thing) {
+  if (!is_here()) return;
+  Outgoing<control::Request> request;
+  request->initThing().setClose(thing);
+  send(request.bytes());
+}
+
+void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto keep = request->initThing().initKeep();
+  keep.setHolder(holder);
+  keep.setHeld(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
+void Client::grant(ProcessId to, const std::vector<ThingId>& things) {
+  Outgoing<control::Request> request;
+  auto grant = request->initThing().initGrant();
+  grant.setTo(to);
+  grant.setThings(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
+void Client::granted(const ThingGrant& thing) { granted_[thing.id] = {thing.slot, os::Descriptor(thing.memory)}; }
+
+int Client::give_socket() {
+  check_process();
+  ::fcntl(socket_.get(), F_SETFD, 0);
+  return socket_.get();
+}
+
+std::uint64_t Client::open_channel() {
+  const Lock lock(mutex_);
+  channels_[++last_channel_];
+  return last_channel_;
+}
+
+void Client::close_channel(std::uint64_t channel) {
+  const Lock lock(mutex_);
+  channels_.erase(channel);
+}
+
+void Client::order(std::span<const std::byte> order) {
+  check_process();
+  Outgoing<control::Request> request;
+  std::vector<os::Descriptor> descriptors;
+  if (order.size() > kInlineArgumentsMax) descriptors.push_back(write_sealed(order));
+  else request->setOrder(kj::arrayPtr(reinterpret_cast<const kj::byte*>(order.data()), order.size()));
+  if (!descriptors.empty()) request->initOrder(0);
+  send(request.bytes(), descriptors);
+}
+
+std::optional<std::vector<std::byte>> Client::news(std::uint64_t channel, std::size_t index, Duration timeout) {
+  check_process();
+  const auto deadline = deadline_after(timeout);
+  Lock lock(mutex_);
+  const auto there = [&] {
+    const auto found = channels_.find(channel);
+    return found != channels_.end() && index < found->second.size();
+  };
+  if (!wait(lock, deadline, there)) return std::nullopt;
+  return channels_.at(channel)[index];
+}
+
+}  // namespace troupe::process
