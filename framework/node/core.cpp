@@ -139,10 +139,18 @@ void Core::idle() {
   asleep_.store(true, std::memory_order_seq_cst);
   if (!outside_.has_work() && !scheduler_.has_jobs()) {
     if (watch_) watch_->asleep();
-    poll(questions_.next_deadline());
+    poll(wake_at());
     if (watch_) watch_->awake();
   }
   asleep_.store(false, std::memory_order_relaxed);
+}
+
+// When there is something to do though nobody says so.
+Clock::time_point Core::wake_at() {
+  auto moment = questions_.next_deadline();
+  for (Link* link : owing_)
+    if (!link->lost) moment = std::min(moment, link->transport().retry_at());
+  return moment;
 }
 
 // Waits a little for a peer that runs on another CPU; true when there is something to do.

@@ -130,6 +130,7 @@ class Core final : public TreeEvents {
   bool spin();
   bool arm();
   void poll(Clock::time_point deadline);
+  Clock::time_point wake_at();
   void take_event(std::uint64_t key);
   std::size_t fire_timers();
   void bury();

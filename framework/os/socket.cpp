@@ -70,8 +70,8 @@ SentBytes send_bytes(int socket, std::span<const std::byte> packet, std::span<co
   }
   const auto sent = retry_interrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
   if (sent >= 0) return {SendResult::sent, static_cast<std::size_t>(sent)};
-  // ENOBUFS, ENOMEM and ETOOMANYREFS pass when somebody reads, as a full buffer does.
-  if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS) return {SendResult::full};
+  if (errno == EAGAIN) return {SendResult::full};
+  if (errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS) return {SendResult::busy};
   if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return {SendResult::gone};
   throw SystemError(errno, "sendmsg");
 }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <troupe/duration.h>
+
 #include "os/descriptor.h"
 
 namespace troupe::os {
@@ -20,12 +22,16 @@ std::pair<Descriptor, Descriptor> socket_pair(SocketKind kind);
 // What kind of Unix socket it is, or nothing if it is anything else.
 std::optional<SocketKind> socket_kind(const Descriptor& socket);
 
-enum class SendResult { sent, full, gone };
+enum class SendResult { sent, full, busy, gone };
+
+// After `busy`: nobody tells when it has passed, so one asks again after this time.
+inline constexpr Duration kBusyDelay = std::chrono::milliseconds(5);
 
 // More descriptors than this never go along with one packet.
 inline constexpr std::size_t kPacketDescriptorsMax = 16;
 
-// Sends one packet, never waits, raises no SIGPIPE. `full`: try again when the socket is writable; `gone`: nobody will read it.
+// Sends one packet, never waits, raises no SIGPIPE. `full`: try again when the socket is writable; `busy`: the kernel has no memory, or
+// this user has too many descriptors under way in whatever sockets, so this one being writable says nothing; `gone`: nobody will read it.
 // Throws SystemError when the kernel refuses for another reason (EMSGSIZE: larger than its buffer).
 SendResult send_packet(int socket, std::span<const std::byte> packet, std::span<const int> descriptors = {});
 

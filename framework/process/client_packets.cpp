@@ -34,10 +34,10 @@ void Client::send(std::span<const std::byte> request, const std::vector<os::Desc
     switch (os::send_packet(socket_.get(), request, fds)) {
       case os::SendResult::sent: return;
       case os::SendResult::gone: wait_for_our_end();
-      case os::SendResult::full: break;
+      case os::SendResult::busy: os::wait_for(socket_.get(), POLLIN, Clock::now() + os::kBusyDelay); break;
+      // Root does not read on while it cannot get rid of its notices to us.
+      case os::SendResult::full: os::wait_for(socket_.get(), POLLIN | POLLOUT, Clock::time_point::max()); break;
     }
-    // Root does not read on while it cannot get rid of its notices to us.
-    os::wait_for(socket_.get(), POLLIN | POLLOUT, Clock::time_point::max());
     const Lock lock(mutex_);
     while (read_one()) {
     }

@@ -114,6 +114,7 @@ void RootLoop::bury(Process& process) {
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
   timers_.cancel(process.stop_watch);
+  timers_.cancel(process.busy_timer);
   unwatch(process);
   introduce_early(process);
   const auto dead = roster_.remove(process, death);

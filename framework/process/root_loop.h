@@ -136,6 +136,7 @@ class RootLoop final : public Root {
   void tell_down(Process& client, ProcessId process, const Death& death);
   void tell(Process& client, std::span<const std::byte> notice, std::vector<os::Descriptor> descriptors = {});
   void flush(Process& client);
+  void flush_later(Process& client);
   void set_interest(Process& client);
   void disconnect(Process& client);
   void poison(Process& client, const std::string& why);

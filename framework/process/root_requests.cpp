@@ -241,6 +241,10 @@ void RootLoop::flush(Process& client) {
       poison(client, error.what());  // and nobody else, who happens to have something to say to it
     }
     if (result == os::SendResult::full) break;
+    if (result == os::SendResult::busy) {
+      flush_later(client);
+      break;
+    }
     if (result == os::SendResult::gone) {  // but what it said before is still to be read
       sent = client.outbox.size();
       break;
@@ -250,10 +254,21 @@ void RootLoop::flush(Process& client) {
   set_interest(client);
 }
 
+// Its socket is writable all the time, so waiting for that would be to turn round and round.
+void RootLoop::flush_later(Process& client) {
+  if (client.busy_timer != 0) return;
+  client.busy_timer = timers_.at(Clock::now() + os::kBusyDelay, [this, serial = client.serial] {
+    Process* waiting = roster_.by_serial(serial);
+    if (!waiting) return;
+    waiting->busy_timer = 0;
+    if (waiting->socket) flush(*waiting);
+  });
+}
+
 void RootLoop::set_interest(Process& client) {
   std::uint32_t interest = 0;
   if (client.outbox.size() < kOutboxMax) interest |= EPOLLIN;
-  if (!client.outbox.empty()) interest |= EPOLLOUT;
+  if (!client.outbox.empty() && client.busy_timer == 0) interest |= EPOLLOUT;
   if (interest == std::exchange(client.interest, interest)) return;
   epoll_.change(client.socket.get(), interest, key(Source::socket, client.serial));
 }

@@ -53,6 +53,7 @@ struct Process {
   Timers::Id kill_timer = 0;
   std::unique_ptr<Heart> heart;    // if it is watched
   Timers::Id stop_watch = 0;       // while it is stopped by a signal
+  Timers::Id busy_timer = 0;       // while the outbox waits for the kernel, not for the socket
   bool stopping = false;           // was asked to end in order
   bool killed = false;             // by us, after or instead of that
   std::optional<Death> verdict;    // why it ends, where the kernel's word is not the reason

@@ -84,7 +84,8 @@ bool PipeTransport::flush() {
       for (const auto& descriptor : parcels_.front().descriptors) fds[count++] = descriptor.get();
     }
     const auto sent = os::send_bytes(socket_.get(), next_run(), std::span(fds).first(count));
-    if (sent.result == os::SendResult::full) return false;
+    retry_at_ = sent.result == os::SendResult::busy ? Clock::now() + os::kBusyDelay : Clock::time_point::max();
+    if (sent.result == os::SendResult::full || sent.result == os::SendResult::busy) return false;
     if (sent.result == os::SendResult::gone) break;
     if (count > 0) parcels_.pop_front();
     sent_ += sent.size;
@@ -97,6 +98,7 @@ bool PipeTransport::flush() {
 void PipeTransport::drop_outgoing() {
   gone_ = true;
   wants_room_ = false;
+  retry_at_ = Clock::time_point::max();
   outgoing_.consume(outgoing_.filled().size());
   parcels_.clear();
 }

@@ -39,6 +39,7 @@ class PipeTransport final : public Transport {
   [[nodiscard]] int descriptor() const override { return socket_.get(); }
   void hang_up() override;
   [[nodiscard]] bool arm() override;
+  [[nodiscard]] Clock::time_point retry_at() const override { return retry_at_; }
   void disarm() override { drained_ = false; }
   [[nodiscard]] bool peer_on_other_cpu() const override { return false; }
   [[nodiscard]] std::size_t frame_size_max() const override { return frame_size_max_; }
@@ -67,6 +68,7 @@ class PipeTransport final : public Transport {
   std::size_t claim_size_ = 0;
   bool gone_ = false;        // nobody will read what we send
   bool wants_room_ = false;  // a claim failed
+  Clock::time_point retry_at_ = Clock::time_point::max();  // what waits waits for the kernel, not for the peer
 
   Buffer incoming_;
   std::deque<os::Descriptor> descriptors_came_;  // ahead of their frames

@@ -64,7 +64,7 @@ std::byte* RingTransport::claim_slow(std::size_t size) {
   if (outgoing_.waiting || size < direct_limit_) {
     wants_room_ = true;
     flush();  // who tries again and again shall not wait for a peer that was not told
-    if (armed_) ask_for_room();
+    if (armed_ && !busy()) ask_for_room();
     return nullptr;
   }
   return private_room(size);
@@ -107,7 +107,7 @@ void RingTransport::push() {
   const bool whole = outgoing_.size <= writer_.capacity() / 4;
   if (push_descriptors() && (whole ? push_frame() : push_pieces())) {
     sent();
-  } else if (armed_ && outgoing_.waiting) {
+  } else if (armed_ && outgoing_.waiting && !busy()) {
     ask_for_room();
   }
 }
@@ -119,6 +119,7 @@ bool RingTransport::push_descriptors() {
   std::ranges::transform(descriptors, fds.begin(), &os::Descriptor::get);
   const auto packet = std::as_bytes(std::span(&packets_sent_, 1));
   const auto result = os::send_packet(socket_.get(), packet, std::span(fds).first(descriptors.size()));
+  retry_at_ = result == os::SendResult::busy ? Clock::now() + os::kBusyDelay : Clock::time_point::max();
   if (result == os::SendResult::gone) hang_up();
   if (result != os::SendResult::sent) return false;
   ++packets_sent_;
@@ -235,6 +236,7 @@ void RingTransport::hang_up() {
   wants_room_ = false;
   outgoing_.waiting = false;  // its memory stays: somebody may be writing what he claimed
   outgoing_.descriptors.clear();
+  retry_at_ = Clock::time_point::max();
   plain_claim_ = false;
 }
 
@@ -272,11 +274,11 @@ void RingTransport::ring_bell_if_due() {
 bool RingTransport::arm() {
   if (outgoing_.waiting) push();
   writer_.publish();
-  wants_room_ = wants_room_ || outgoing_.waiting;
+  wants_room_ = wants_room_ || outgoing_.waiting;  // once the kernel lets us, if that is what it waits for
   auto& inbound = reader_.header();
   inbound.reader_cpu.store(static_cast<std::uint32_t>(os::current_cpu() + 1), std::memory_order_relaxed);
   inbound.reader_asleep.store(1, std::memory_order_relaxed);
-  const std::uint64_t wanted = wants_room_ ? room_wanted() : 0;
+  const std::uint64_t wanted = wants_room_ && !busy() ? room_wanted() : 0;
   if (wanted != 0) writer_.header().room_wanted.store(wanted, std::memory_order_relaxed);
   armed_for_room_ = wanted != 0;
   armed_ = true;

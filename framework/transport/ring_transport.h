@@ -98,6 +98,7 @@ class RingTransport final : public Transport {
   [[nodiscard]] int lifeline() const override { return socket_.get(); }
   void hang_up() override;
   [[nodiscard]] bool arm() override;
+  [[nodiscard]] Clock::time_point retry_at() const override { return retry_at_; }
   void disarm() override;
   [[nodiscard]] bool peer_on_other_cpu() const override;
   [[nodiscard]] std::size_t frame_size_max() const override { return frame_size_max_; }
@@ -154,6 +155,7 @@ class RingTransport final : public Transport {
   void ring_bell_if_due();
   void ask_for_room();
   [[nodiscard]] std::uint64_t room_wanted() const;
+  [[nodiscard]] bool busy() const { return retry_at_ != Clock::time_point::max(); }
 
   os::Mapping memory_;
   ring::RingReader reader_;
@@ -168,6 +170,7 @@ class RingTransport final : public Transport {
   bool armed_for_room_ = false;  // and the peer was told
   std::uint64_t tail_told_ = 0;  // published and read as far as tell_peer() last told
   std::uint64_t head_told_ = 0;
+  Clock::time_point retry_at_ = Clock::time_point::max();  // outgoing_ waits for the kernel, not for the peer
   Outgoing outgoing_;
   Incoming incoming_;
   std::vector<os::Descriptor> attached_;

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include <troupe/duration.h>
+
 #include "os/descriptor.h"
 
 namespace troupe::transport {
@@ -23,7 +25,8 @@ namespace troupe::transport {
 //    "full" until the peer has taken them all, and flush() says whether pieces are left.
 //  * A dead peer: what it committed can still be received; then closed() is true. Sending to it goes nowhere, without an error.
 //  * A peer that breaks the rules: peek() throws ProtocolError, now and ever after; nothing else of it is believed.
-//  * Nothing here blocks. To sleep: arm(), and only if it says true wait for descriptor() and lifeline(), then disarm().
+//  * Nothing here blocks. To sleep: arm(), and only if it says true wait for descriptor() and lifeline(), no longer than until
+//    retry_at(), then disarm().
 //
 //     epoll.add(link.descriptor(), Transport::kDescriptorEvents, key);
 //     if (link.lifeline() >= 0) epoll.add(link.lifeline(), Transport::kLifelineEvents, key_of_lifeline);
@@ -74,6 +77,9 @@ class Transport {
   // Flushes and tells the peer that we are going to sleep. False if there is something to do already: then do not sleep. An
   // armed link may still be sent over.
   [[nodiscard]] virtual bool arm() = 0;
+  // Something that was committed waits for the kernel rather than for the peer, and nobody will tell when it may go: not to sleep
+  // longer than until then, and then to flush() again. Of an armed link, too, that was sent over.
+  [[nodiscard]] virtual Clock::time_point retry_at() const { return Clock::time_point::max(); }
   // We are awake: the peer may spare the wake-up call.
   virtual void disarm() = 0;
   // The peer ran on another CPU when it last told, so that it may answer while we spin.

@@ -1,5 +1,6 @@
 #include "transport/waiter.h"
 
+#include <algorithm>
 #include <array>
 
 namespace troupe::transport {
@@ -16,6 +17,8 @@ Waiter::Waiter(Transport& link) : link_(link) {
 
 bool Waiter::wait(Clock::time_point deadline) {
   if (!link_.arm()) return true;
+  const bool retries = link_.retry_at() < deadline;
+  deadline = std::min(deadline, link_.retry_at());
   std::array<epoll_event, 2> room;
   std::span<epoll_event> events;
   do {
@@ -25,7 +28,7 @@ bool Waiter::wait(Clock::time_point deadline) {
   for (const auto& event : events) {
     if (event.data.u64 == kLifeline) link_.hang_up();
   }
-  return !events.empty();
+  return retries || !events.empty();
 }
 
 }  // namespace troupe::transport

@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "support/catch.h"
+#include "support/child.h"
+#include "support/in_flight.h"
 
 using troupe::os::ReceivedPacket;
 using troupe::os::SendResult;
@@ -64,4 +66,18 @@ TEST_CASE("a full socket and a packet larger than the buffer are told, not waite
   std::array<std::byte, 4> small;
   CHECK(troupe::os::receive_packet(b.get(), small).truncated);
   CHECK(troupe::os::send_packet(a.get(), bytes_of("x")) == SendResult::sent);
+}
+
+TEST_CASE("that a user has too many descriptors under way is told apart from a full socket") {
+  troupe::test::Child child([] {
+    troupe::test::be_somebody();
+    auto [a, b] = troupe::os::socket_pair(SocketKind::packets);
+    const std::array fds{a.get()};
+    troupe::test::InFlight in_flight;
+    if (troupe::os::send_packet(a.get(), bytes_of("x"), fds) != SendResult::busy) return 1;
+    if (troupe::os::send_packet(a.get(), bytes_of("x")) != SendResult::sent) return 2;
+    in_flight.land();
+    return troupe::os::send_packet(a.get(), bytes_of("x"), fds) == SendResult::sent ? 0 : 3;
+  });
+  CHECK(child.wait() == 0);
 }

@@ -4,10 +4,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "os/epoll.h"
@@ -17,6 +20,7 @@
 #include "process/packet.h"
 #include "support/catch.h"
 #include "support/child.h"
+#include "support/in_flight.h"
 #include "support/leftovers.h"
 
 using troupe::Death;
@@ -168,6 +172,37 @@ TEST_CASE("mutated packets harm nobody else") {
     const Death death = run(&send_mutation, seed + i);
     CHECK((death.code == 0 || found_out(death)));
   }
+}
+
+TEST_CASE("root waits quietly for the kernel to let a descriptor go") {
+  troupe::test::Child guard([] {
+    troupe::test::be_somebody();
+    static const process::Origin origin;
+    const auto main = process::fork_tree(origin);
+    const auto child = main->start({.entry = [](std::span<const std::byte>) -> int {
+      while (true) ::pause();
+    }});
+    main->pid(child);
+    troupe::test::InFlight in_flight;
+    std::thread asker([&] { main->sentinel(child); });
+    clockid_t clock{};
+    ::clock_getcpuclockid(::getppid(), &clock);
+    const auto used = [&] {
+      timespec time{};
+      ::clock_gettime(clock, &time);
+      return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    };
+    const auto before = used();
+    const auto begin = troupe::Clock::now();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    const bool quiet = used() - before < (troupe::Clock::now() - begin) / 2;
+    in_flight.land();
+    asker.join();
+    main->kill(child);
+    main->join(child);
+    return quiet ? 0 : 1;
+  });
+  CHECK(guard.wait() == 0);
 }
 
 #ifndef __SANITIZE_ADDRESS__  // UBSan needs free descriptors to look at the exception that says there are none

@@ -16,6 +16,8 @@
 #include "os/socket.h"
 #include "ring/ring_writer.h"
 #include "support/catch.h"
+#include "support/child.h"
+#include "support/in_flight.h"
 #include "transport/pipe_layout.h"
 #include "transport/pipe_transport.h"
 #include "transport/subjects.h"
@@ -265,4 +267,29 @@ TEST_CASE("each side knows whether the other runs on the same CPU") {
     CHECK(ends.left->peer_on_other_cpu());
   }
   os::set_allowed_cpus(cpus);
+}
+
+TEST_CASE("descriptors that the kernel does not let go yet go later, and nobody spins or waits for ever") {
+  const auto subject = GENERATE(Subject::ring, Subject::pipe);
+  Child child([&] {
+    be_somebody();
+    const auto ends = ends_of(subject);
+    Waiter waiter(*ends.left);
+    const Bytes frame = numbered(1, 64);
+    InFlight in_flight;
+    std::vector<os::Descriptor> gift;
+    gift.emplace_back(::dup(0));
+    ends.left->attach(std::move(gift));
+    if (!try_send(*ends.left, frame) || ends.left->flush()) return 1;
+    if (ends.left->retry_at() == Clock::time_point::max()) return 2;
+    if (!ends.left->arm()) return 3;  // it may sleep: the peer will not free anything by reading this link
+    ends.left->disarm();
+    if (!waiter.wait() || ends.left->flush() || ends.right->peek()) return 4;
+    in_flight.land();
+    while (!ends.left->flush()) waiter.wait();
+    if (ends.left->retry_at() != Clock::time_point::max()) return 5;
+    if (!ends.right->peek() || ends.right->take_descriptors().size() != 1) return 6;
+    return try_receive(*ends.right) == frame ? 0 : 7;
+  });
+  CHECK(child.wait() == 0);
 }
