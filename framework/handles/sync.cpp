@@ -1,5 +1,6 @@
 #include <troupe/sync.h>
 
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -18,6 +19,9 @@ std::shared_ptr<Part> make(const sync::Shape& shape) {
   sync::format(os::Mapping(memory, size).bytes(), shape);
   return program::SharedThing::create<Part>(process::ThingKind::primitive, std::move(memory));
 }
+
+// A part was made or opened, so there is a tree.
+const process::Modules& functions() { return process::Client::here()->modules(); }
 
 std::uint64_t attach(const program::SharedThing& thing, Attachments& attachments) {
   attachments.handles.push_back(thing.id());
@@ -84,6 +88,12 @@ void Condition::notify_all() { part_->condition.notify_all(); }
 
 Barrier::Barrier(std::uint32_t parties, Duration timeout)
     : part_(make<detail::BarrierPart>({sync::Kind::barrier, kUsers, parties})), timeout_(timeout) {}
+Barrier::Barrier(std::uint32_t parties, const detail::Call& call, Duration timeout) : Barrier(parties, timeout) {
+  detail::Action action{.run = call.run, .size = static_cast<std::uint32_t>(call.bytes.size())};
+  if (call.bytes.size() > sizeof action.bytes) throw std::length_error("a barrier's action may capture 32 bytes");
+  std::memcpy(action.bytes.data(), call.bytes.data(), call.bytes.size());
+  part_->run_last(action);
+}
 std::uint32_t Barrier::wait(std::optional<Duration> timeout) { return part_->barrier.wait(timeout.value_or(timeout_)); }
 void Barrier::reset() { part_->barrier.reset(); }
 void Barrier::abort() { part_->barrier.abort(); }
@@ -103,11 +113,16 @@ Condition Codec<Condition>::unpack(Wire wire, const Attachments&) {
 }
 
 Codec<Barrier>::Wire Codec<Barrier>::pack(const Barrier& barrier, Attachments& attachments) {
-  return {attach(*barrier.part_, attachments), barrier.timeout_.count()};
+  const detail::Action& action = barrier.part_->action;
+  const auto place = action.run ? functions().place_of(action.run) : process::EntryPlace{};
+  return {attach(*barrier.part_, attachments), barrier.timeout_.count(), place.module, place.offset, place.build, action.size, action.bytes};
 }
 Barrier Codec<Barrier>::unpack(Wire wire, const Attachments&) {
-  const auto [id, timeout] = wire;
-  return {program::SharedThing::open<detail::BarrierPart>(id), Duration(timeout)};
+  const auto [id, timeout, module, offset, build, size, bytes] = wire;
+  Barrier barrier(program::SharedThing::open<detail::BarrierPart>(id), Duration(timeout));
+  if (size > sizeof bytes) throw ProtocolError("a barrier's action of too many bytes");
+  if (size > 0) barrier.part_->run_last({functions().entry_at({module, offset, build}), size, bytes});
+  return barrier;
 }
 
 namespace detail {

@@ -94,7 +94,14 @@ class ConditionPart final : public MappedPart {
 class BarrierPart final : public MappedPart {
  public:
   BarrierPart(process::ThingId id, process::ThingAccess access) : MappedPart(id, std::move(access)), barrier(bytes(), slot()) {}
+  // All of a process's handles come with the same action.
+  void run_last(const Action& last) {
+    if (action.run) return;
+    action = last;
+    barrier = sync::Barrier(bytes(), slot(), {.action = [this] { action.run(std::as_bytes(std::span(action.bytes)).first(action.size)); }});
+  }
   sync::Barrier barrier;
+  Action action;
 };
 
 }  // namespace troupe::detail

@@ -82,6 +82,7 @@ class Client {
 
   // Throws std::invalid_argument for an entry that other processes do not have.
   void check_entry(Entry entry) const;
+  [[nodiscard]] const Modules& modules() const { return modules_; }
   // Starts a process. Its number is known at once; whether it could be started is told by its Death.
   // Throws std::invalid_argument for an entry that other processes do not have.
   ProcessId start(const ChildSpec& spec);

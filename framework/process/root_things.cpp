@@ -91,7 +91,7 @@ void RootLoop::give_things(Process& process) {
 
 // When it has ended, or was not started after all.
 void RootLoop::take_things(const Process& process, bool finished) {
-  things_.ended(process.serial, finished);
+  things_.ended(process.serial, {finished, process.name});
   std::erase_if(grants_, [&](const auto& grant) {
     if (grant.first != process.id && starter_of(grant.first) != process.serial) return false;
     for (const ThingId thing : grant.second) things_.let_go(thing);

@@ -72,7 +72,7 @@ void Things::close(ThingId id, Serial user) {
   if (--mine->uses > 0) return;
   const auto [first, last] = uses_.equal_range(user);
   uses_.erase(std::find_if(first, last, [&](const auto& use) { return use.second == id; }));
-  leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), true);
+  leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), {.finished = true, .name = {}});
 }
 
 void Things::keep(ThingId holder, ThingId held) {
@@ -96,7 +96,7 @@ void Things::let_go(ThingId id) {
   drop_if_unused(id);
 }
 
-void Things::ended(Serial user, bool finished) {
+void Things::ended(Serial user, const End& end) {
   const auto [first, last] = uses_.equal_range(user);
   std::vector<ThingId> ids;
   for (auto use = first; use != last; ++use) ids.push_back(use->second);
@@ -104,13 +104,13 @@ void Things::ended(Serial user, bool finished) {
   for (const ThingId id : ids) {
     Thing& thing = things_.at(id);
     const auto mine = std::ranges::find(thing.users, user, &User::serial);
-    leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), finished);
+    leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), end);
   }
 }
 
-void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, bool finished) {
+void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end) {
   thing.users[slot] = {};
-  recover(thing, slot, finished);
+  recover(thing, slot, end);
   drop_if_unused(id);
 }
 
@@ -134,14 +134,14 @@ bool Things::is_free(const Thing& thing, std::uint32_t slot) {
   }
 }
 
-void Things::recover(Thing& thing, std::uint32_t slot, bool finished) {
+void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
   if (!thing.memory || thing.broken) return;
   try {
     if (thing.kind == ThingKind::queue) {
       queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot);
     } else {
       const os::Mapping mapping = map(thing.memory);
-      sync::recover(mapping.bytes(), slot, finished ? sync::End::finished : sync::End::died);
+      sync::recover(mapping.bytes(), slot, end.finished ? sync::End::finished : sync::End::died, end.name);
       thing.users[slot].unrecovered = true;
     }
   } catch (const std::exception&) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -42,8 +43,13 @@ class Things {
   void hold(ThingId id);
   void let_go(ThingId id);
 
-  // All that it used, it uses no more: it has done all its work, or else it died.
-  void ended(Serial user, bool finished);
+  // How a process has ended: it has done all its work, or else it died.
+  struct End {
+    bool finished;
+    std::string_view name;
+  };
+  // All that it used, it uses no more.
+  void ended(Serial user, const End& end);
 
   [[nodiscard]] std::size_t size() const { return things_.size(); }
 
@@ -63,8 +69,8 @@ class Things {
   };
 
   [[nodiscard]] static bool is_free(const Thing& thing, std::uint32_t slot);
-  static void recover(Thing& thing, std::uint32_t slot, bool finished);
-  void leave(ThingId id, Thing& thing, std::uint32_t slot, bool finished);
+  static void recover(Thing& thing, std::uint32_t slot, const End& end);
+  void leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end);
   void drop_if_unused(ThingId id);
 
   std::unordered_map<ThingId, Thing> things_;

@@ -1,6 +1,9 @@
 #include "sync/barrier.h"
 
+#include <algorithm>
+#include <array>
 #include <climits>
+#include <cstring>
 #include <utility>
 
 namespace troupe::sync {
@@ -98,9 +101,33 @@ std::optional<Slot> Barrier::culprit() const {
   return !broken() || culprit == 0 ? std::nullopt : std::optional<Slot>(culprit - 1);
 }
 
+std::string Barrier::culprit_name() const {
+  const auto slot = culprit();
+  return slot && *slot < users() ? name_of(*slot) : "";
+}
+
 void Barrier::enlist(Slot slot) {
   check_slot(slot, users());
   commit(user_[slot].party, 1);
+}
+
+void Barrier::name(Slot slot, std::string_view name) {
+  check_slot(slot, users());
+  std::array<std::uint64_t, std::tuple_size_v<decltype(BarrierUser::name)>> words{};
+  std::memcpy(words.data(), name.data(), std::min(name.size(), sizeof words));
+  std::ranges::copy(words, user_[slot].name.begin());
+}
+
+// Anybody may have written there.
+std::string Barrier::name_of(Slot slot) const {
+  std::string name;
+  for (const WideWord& word : user_[slot].name) {
+    const std::uint64_t bytes = word;
+    name.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+  }
+  name.resize(std::min(name.find('\0'), name.size()));
+  std::ranges::replace_if(name, [](unsigned char c) { return c < ' ' || c == 127; }, '?');
+  return name;
 }
 
 void Barrier::come(int change) {
@@ -129,8 +156,9 @@ void Barrier::break_for(std::uint32_t culprit) {
 
 void Barrier::leave_broken() {
   const std::uint32_t by = value_of(part_->culprit);
+  const std::string name = by != 0 && by <= users() ? name_of(by - 1) : "";
   leave_and_wake(INT_MAX);
-  throw BrokenBarrierError(by == 0 ? std::nullopt : std::optional<Slot>(by - 1));
+  throw BrokenBarrierError(by == 0 ? std::nullopt : std::optional<Slot>(by - 1), name);
 }
 
 void Barrier::forget(Slot gone, End end) {

@@ -3,6 +3,8 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "sync/errors.h"
 #include "sync/guarded.h"
@@ -47,9 +49,13 @@ class Barrier : public Guarded {
   [[nodiscard]] bool broken() const;
   // Whose death broke it, if that is what did.
   [[nodiscard]] std::optional<Slot> culprit() const;
+  // How that was called; empty if nobody said.
+  [[nodiscard]] std::string culprit_name() const;
 
   // `slot` is a party, even if it dies before its first wait(). For root, when it hands out the barrier, or for the party itself.
   void enlist(Slot slot);
+  // For root, before it recovers `slot`: how people call the process that died. Of a longer name, the first 48 bytes.
+  void name(Slot slot, std::string_view name);
 
  private:
   enum State : std::uint32_t { filling, acting, draining, resetting, is_broken };
@@ -67,6 +73,7 @@ class Barrier : public Guarded {
   void come(int change);
   void end_round();
   void break_for(std::uint32_t culprit);
+  [[nodiscard]] std::string name_of(Slot slot) const;
   [[noreturn]] void leave_broken();
 
   BarrierPart* part_ = nullptr;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -123,8 +124,9 @@ struct BarrierUser {
   Word inside;  // threads in wait()
   Word party;   // 1: the barrier cannot fill without it
   Word reserved;
+  std::array<WideWord, 6> name;  // of the process that died, filled up with zeros
 };
-static_assert(sizeof(BarrierPart) == 16 && sizeof(BarrierUser) == 16);
+static_assert(sizeof(BarrierPart) == 16 && sizeof(BarrierUser) == 64);
 
 struct EventPart {
   Word word;  // see event.h

@@ -9,7 +9,7 @@ namespace troupe::sync {
 
 using shared::kRootSlot;
 
-void recover(std::span<std::byte> memory, Slot slot, End end) {
+void recover(std::span<std::byte> memory, Slot slot, End end, std::string_view name) {
   const Shape shape = shape_of(memory);
   switch (shape.kind) {
     case Kind::lock: return Lock(memory, kRootSlot).recover(slot);
@@ -21,7 +21,11 @@ void recover(std::span<std::byte> memory, Slot slot, End end) {
     }
     case Kind::semaphore: return Semaphore(memory, kRootSlot).recover(slot, end);
     case Kind::bounded_semaphore: return BoundedSemaphore(memory, kRootSlot).recover(slot, end);
-    case Kind::barrier: return Barrier(memory, kRootSlot).recover(slot, end);
+    case Kind::barrier: {
+      Barrier barrier(memory, kRootSlot);
+      barrier.name(slot, name);
+      return barrier.recover(slot, end);
+    }
     case Kind::event: return Event(memory, kRootSlot).recover(slot);
     case Kind::raw_array: return;
   }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include <troupe/process.h>
@@ -221,19 +222,48 @@ TEST_CASE("a barrier is passed by all, and broken by the death of one that was g
         try {
           all.wait(30s);
         } catch (const BrokenBarrierError& error) {
-          return error.culprit() ? 0 : 1;
+          return error.culprit_name() == "culprit" && error.what() == std::string("barrier broken by the death of `culprit`") ? 0 : 1;
         }
         return 2;
       },
       barrier);
   survivor.start();
-  run(Process([](Barrier) { die(); }, barrier), -SIGKILL);
+  run(Process([](Barrier) { die(); }, barrier, ProcessOptions{.name = "culprit"}), -SIGKILL);
   survivor.join();
   CHECK(survivor.exitcode() == 0);
   CHECK(barrier.broken());
   barrier.reset();
   CHECK_FALSE(barrier.broken());
   CHECK_THROWS_AS(barrier.wait(0s), BrokenBarrierError);
+}
+
+TEST_CASE("a barrier's action is run once a round, by the last party, before any goes on") {
+  const test::Leftovers leftovers;
+  static int rounds = 0;  // of this process, which is always the last
+  const int step = 2;
+  Barrier barrier(3, [step] { rounds += step; }, 30s);
+  std::vector<Process> parties;
+  const auto pass = [](Barrier all) {
+    for (int i = 1; i <= 10; ++i) all.wait();
+  };
+  for (int i = 0; i < 2; ++i) parties.emplace_back(pass, barrier).start();
+  for (int i = 1; i <= 10; ++i) {
+    while (barrier.n_waiting() < 2) std::this_thread::yield();
+    CHECK(barrier.wait() == 2);
+    CHECK(rounds == 2 * i);
+  }
+  for (Process& party : parties) party.join();
+  CHECK(parties[0].exitcode() == 0);
+  // It travels with the handle.
+  Barrier ends(1, [] { std::_Exit(7); });
+  run(Process([](Barrier all) { all.wait(); }, ends), 7);
+}
+
+TEST_CASE("an action that throws breaks the barrier of all") {
+  const test::Leftovers leftovers;
+  Barrier barrier(1, [] { throw std::runtime_error("no"); });
+  CHECK_THROWS_WITH(barrier.wait(), "no");
+  CHECK(barrier.broken());
 }
 
 TEST_CASE("locks travel in queues") {

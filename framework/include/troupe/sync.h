@@ -1,13 +1,18 @@
 #pragma once
 
+#include <array>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <tuple>
 #include <utility>
 
 #include <troupe/duration.h>
+#include <troupe/process_call.h>
 #include <troupe/sync_errors.h>
 #include <troupe/value.h>
 
@@ -32,6 +37,13 @@ class SemaphorePart;
 class EventPart;
 class ConditionPart;
 class BarrierPart;
+
+// What the last party at a barrier runs.
+struct Action {
+  int (*run)(std::span<const std::byte> bytes) = nullptr;
+  std::uint32_t size = 0;
+  std::array<std::uint64_t, 8> bytes{};  // captures, and that there are no arguments
+};
 }  // namespace detail
 
 template <class Handle>
@@ -171,10 +183,19 @@ class Condition {
   std::shared_ptr<detail::ConditionPart> part_;
 };
 
-// All parties wait for one another, again and again. A process that was given the barrier is a party: if it dies, the barrier breaks.
+// All parties wait for one another, again and again. A process that was given the barrier is a party: if it dies, the barrier breaks,
+// and those who wait are told its name.
 class Barrier {
  public:
   explicit Barrier(std::uint32_t parties, Duration timeout = kForever);
+  // The last party to arrive runs the action, before any goes on. If it throws, the barrier breaks, and that party gets what was
+  // thrown. As the function of a Process, it captures copies only, here 32 bytes at most; what needs handles is better done by the
+  // party whose wait() returns 0.
+  template <std::invocable F>
+  Barrier(std::uint32_t parties, F action, Duration timeout = kForever)
+      : Barrier(parties, detail::make_call_of(action, kNothing, {}), timeout) {
+    static_assert(detail::kFunctionRoom<F> <= 32, "a barrier's action may capture 32 bytes");
+  }
 
   // 0 to parties() - 1, each once a round. Throws BrokenBarrierError; a time-out breaks the barrier.
   std::uint32_t wait(std::optional<Duration> timeout = {});
@@ -190,6 +211,8 @@ class Barrier {
  private:
   friend struct Codec<Barrier>;
   Barrier(std::shared_ptr<detail::BarrierPart> part, Duration timeout) : part_(std::move(part)), timeout_(timeout) {}
+  Barrier(std::uint32_t parties, const detail::Call& action, Duration timeout);
+  static constexpr std::tuple<> kNothing{};
   std::shared_ptr<detail::BarrierPart> part_;
   Duration timeout_;
 };
@@ -237,7 +260,9 @@ struct Codec<Condition> {
 template <>
 struct Codec<Barrier> {
   static constexpr std::string_view name = "barrier";
-  using Wire = std::tuple<std::uint64_t, std::int64_t>;  // and the time-out
+  // And the time-out, and where its action lies (module, offset, build) with its bytes, 0 of them if it has none.
+  using Wire = std::tuple<std::uint64_t, std::int64_t, std::uint32_t, std::uint64_t, std::uint64_t, std::uint32_t,
+                          std::array<std::uint64_t, 8>>;
   static Wire pack(const Barrier& barrier, Attachments& attachments);
   static Barrier unpack(Wire wire, const Attachments&);
 };
