@@ -1,5 +1,7 @@
 #include <troupe/sync.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -57,7 +59,7 @@ template struct HandleCodec<Semaphore>;
 template struct HandleCodec<BoundedSemaphore>;
 template struct HandleCodec<Event>;
 
-bool AnyLock::acquire(bool block, Duration timeout) { return part_->lock().acquire(block, timeout); }
+bool AnyLock::acquire(bool block, Duration timeout) { return part_->acquire(block, timeout); }
 void AnyLock::release() { part_->lock().release(); }
 bool AnyLock::locked() const { return part_->lock().locked(); }
 bool AnyLock::abandoned() const { return part_->lock().abandoned(); }
@@ -79,7 +81,7 @@ bool Event::wait(Duration timeout) { return part_->event.wait(timeout); }
 
 Condition::Condition() : part_(make<detail::ConditionPart>({sync::Kind::condition, kUsers, sync::Condition::kSeats})) {}
 Condition::Condition(const AnyLock& lock) : Condition() { part_->use(lock.part_); }
-bool Condition::acquire(bool block, Duration timeout) { return part_->condition.acquire(block, timeout); }
+bool Condition::acquire(bool block, Duration timeout) { return part_->acquire(block, timeout); }
 void Condition::release() { part_->condition.release(); }
 bool Condition::abandoned() const { return part_->condition.abandoned(); }
 bool Condition::wait_until(Clock::time_point deadline) { return part_->condition.wait_until(deadline); }
@@ -126,6 +128,17 @@ Barrier Codec<Barrier>::unpack(Wire wire, const Attachments&) {
 }
 
 namespace detail {
+
+bool acquire_or_tell(sync::AnyLock& lock, const program::SharedThing& thing, bool block, Duration timeout) {
+  if (lock.acquire(false)) return true;
+  if (!block) return false;
+  const auto deadline = deadline_after(timeout);
+  for (Duration patience = std::chrono::seconds(1);; patience *= 2) {
+    if (deadline_after(patience) >= deadline) return lock.acquire(true, std::max(Duration::zero(), Duration(deadline - Clock::now())));
+    if (lock.acquire(true, patience)) return true;
+    thing.tell_waiting();
+  }
+}
 
 std::shared_ptr<LockPart> make_array(std::size_t count, std::uint64_t tag, bool locked) {
   if (count > std::numeric_limits<std::uint32_t>::max())

@@ -32,6 +32,9 @@ class MappedPart : public program::SharedThing {
   os::Mapping mapping_;
 };
 
+// lock.acquire(); whoever waits for long tells root again and again that it waits for `thing`: it may be for ever, in a circle.
+bool acquire_or_tell(sync::AnyLock& lock, const program::SharedThing& thing, bool block, Duration timeout);
+
 // What may be locked, and what is in it: a Lock, an RLock, an array with its RLock, or a raw array, which has none.
 class LockPart final : public MappedPart {
  public:
@@ -48,6 +51,7 @@ class LockPart final : public MappedPart {
     const auto size = static_cast<std::uint32_t>(shape.type);
     elements = {parts.next_bytes(size, shape.count), std::size_t{size} * shape.count};
   }
+  bool acquire(bool block, Duration timeout) { return acquire_or_tell(lock(), *this, block, timeout); }
   [[nodiscard]] sync::AnyLock& lock() {
     if (!lock_) throw std::logic_error("a raw array has no lock");
     return *lock_;
@@ -86,6 +90,9 @@ class ConditionPart final : public MappedPart {
     if (lock) return;
     condition = sync::Condition(bytes(), slot(), other->lock());
     lock = std::move(other);
+  }
+  bool acquire(bool block, Duration timeout) {
+    return lock ? lock->acquire(block, timeout) : acquire_or_tell(condition.get_lock(), *this, block, timeout);
   }
   sync::Condition condition;
   std::shared_ptr<LockPart> lock;  // none: its own

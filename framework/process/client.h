@@ -135,6 +135,8 @@ class Client {
   ThingAccess open_thing(ThingId thing);
   // Uses it once less. Does nothing in a fork of this process.
   void close_thing(ThingId thing);
+  // This process has waited for that lock for a while. Root looks whether processes wait for one another.
+  void waits_for(ThingId thing);
   // Handles that lie in `holder` belong to it.
   void keep_things(ThingId holder, const std::vector<ThingId>& things);
   // Before anybody uses this client.

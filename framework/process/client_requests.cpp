@@ -125,6 +125,13 @@ void Client::close_thing(ThingId thing) {
   send(request.bytes());
 }
 
+void Client::waits_for(ThingId thing) {
+  check_process();
+  Outgoing<control::Request> request;
+  request->initThing().setWaits(thing);
+  send(request.bytes());
+}
+
 void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {
   check_process();
   Outgoing<control::Request> request;

@@ -110,6 +110,7 @@ struct ThingRequest {         # of what handles stand for: see things.h
       to     @6 :UInt64;
       things @7 :List(UInt64);
     }
+    waits    @8 :UInt64;      # the client has waited for that lock for a while
   }
 }
 

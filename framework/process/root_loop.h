@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "os/epoll.h"
@@ -115,6 +116,7 @@ class RootLoop final : public Root {
   bool read_output(Process& process);
   void read_last_output(Process& process);
   void pass_on(Process& process, std::span<const char> text);
+  void say(std::string_view line);
   void wait_for_sink();
   void sink_writable();
   void limit_memory(Process& process, const Limits& limits);
@@ -143,6 +145,8 @@ class RootLoop final : public Root {
   // What handles stand for (root_things.cpp)
   void handle(Process& client, control::ThingRequest::Reader request, std::vector<os::Descriptor> descriptors);
   void open_thing(Process& client, ThingId id);
+  void look_for_circles();
+  void report(const sync::Circle& circle);
   void grant(Process& client, ProcessId to, const std::vector<ThingId>& things);
   void give_things(Process& process);
   void take_things(const Process& process, bool finished);
@@ -176,6 +180,8 @@ class RootLoop final : public Root {
   Timers::Id spare_timer_ = 0;
   Things things_;
   std::unordered_map<ProcessId, std::vector<ThingId>> grants_;  // to processes that are about to be started
+  Timers::Id circle_timer_ = 0;
+  std::vector<sync::Circle> circles_;  // of processes that wait for one another, as they were seen last
   BlackBoxes boxes_;
   ErrorSink sink_;
   bool waits_for_sink_ = false;

@@ -73,6 +73,14 @@ void RootLoop::pass_on(Process& process, std::span<const char> text) {
   wait_for_sink();
 }
 
+// Without waiting; what cannot be written soon and is too much is dropped.
+void RootLoop::say(std::string_view text) {
+  if (!sink_.usable()) return;
+  const std::size_t taken = orphans_.empty() ? sink_.write(text) : 0;
+  orphans_ += text.substr(taken, taken + kOrphansMax - orphans_.size());
+  if (!orphans_.empty()) wait_for_sink();
+}
+
 void RootLoop::wait_for_sink() {
   if (std::exchange(waits_for_sink_, true)) return;
   epoll_.add(sink_.descriptor(), EPOLLOUT, key(Source::sink));
@@ -97,9 +105,7 @@ void RootLoop::sink_writable() {
 void RootLoop::read_last_output(Process& process) {
   for (std::size_t i = 0; i < kOutputLast / kOutputPass && process.output && read_output(process); ++i) {
   }
-  if (process.unsent.empty()) return;
-  const std::size_t room = kOrphansMax - orphans_.size();
-  orphans_ += process.unsent.substr(0, room);
+  if (!process.unsent.empty()) say(process.unsent);
 }
 
 void RootLoop::limit_memory(Process& process, const Limits& limits) {

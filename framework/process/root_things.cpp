@@ -1,7 +1,10 @@
 // What clients ask of root about the things behind handles.
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "process/packet.h"
 #include "process/root_loop.h"
@@ -12,6 +15,7 @@ namespace {
 
 // On their way in one packet; nobody gives a process so many handles.
 constexpr std::uint32_t kThingsMax = 4096;
+constexpr Duration kCircleDelay = std::chrono::milliseconds(50);
 
 std::vector<ThingId> read(capnp::List<std::uint64_t>::Reader list) {
   if (list.size() > kThingsMax) throw ProtocolError("too many handles");
@@ -38,9 +42,35 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
     case ThingRequest::KEEP:
       for (const ThingId held : read(request.getKeep().getHeld())) things_.keep(request.getKeep().getHolder(), held);
       return;
+    case ThingRequest::WAITS: return look_for_circles();
     case ThingRequest::GRANT: return grant(client, request.getGrant().getTo(), read(request.getGrant().getThings()));
   }
   throw ProtocolError("unknown request");
+}
+
+// A moment later: who has just told that it waits is waiting again then, and seen to.
+void RootLoop::look_for_circles() {
+  if (circle_timer_ != 0) return;
+  circle_timer_ = timers_.at(Clock::now() + kCircleDelay, [this] {
+    circle_timer_ = 0;
+    auto circles = things_.circles();
+    for (sync::Circle& circle : circles) {
+      for (sync::Edge& edge : circle) edge.since = 0;  // they look up from time to time
+      if (std::ranges::find(circles_, circle) == circles_.end()) report(circle);
+    }
+    circles_ = std::move(circles);
+  });
+}
+
+void RootLoop::report(const sync::Circle& circle) {
+  std::string line = "troupe: deadlock:";
+  for (const sync::Edge& edge : circle) {
+    const Process* waiter = roster_.by_serial(static_cast<Serial>(edge.waiter));
+    const Process* holder = roster_.by_serial(static_cast<Serial>(edge.holder));
+    if (!waiter || !holder) return;
+    line += fmt::format("{} `{}` waits for a lock that `{}` holds", &edge == circle.data() ? "" : ",", waiter->name, holder->name);
+  }
+  say(line + '\n');
 }
 
 void RootLoop::open_thing(Process& client, ThingId id) {

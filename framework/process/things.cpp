@@ -108,6 +108,23 @@ void Things::ended(Serial user, const End& end) {
   }
 }
 
+std::vector<sync::Circle> Things::circles() const {
+  std::vector<os::Mapping> mappings;
+  std::vector<sync::LockUsers> locks;
+  for (const auto& [id, thing] : things_) {
+    if (thing.kind != ThingKind::primitive || !thing.memory || thing.broken || thing.users.size() < 2) continue;
+    try {
+      const auto& mapping = mappings.emplace_back(map(thing.memory));
+      const auto lock = sync::lock_in(mapping.bytes());
+      if (!lock) continue;
+      auto& users = locks.emplace_back(id, *lock);
+      for (const User& user : thing.users) users.processes.push_back(user.serial);
+    } catch (const std::exception&) {  // overwritten, or too large to be mapped: its users find out
+    }
+  }
+  return sync::circles_among(locks);
+}
+
 void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end) {
   thing.users[slot] = {};
   recover(thing, slot, end);

@@ -8,6 +8,7 @@
 
 #include "process/id.h"
 #include "process/thing_id.h"
+#include "sync/wait_graph.h"
 
 namespace troupe::process {
 
@@ -50,6 +51,9 @@ class Things {
   };
   // All that it used, it uses no more.
   void ended(Serial user, const End& end);
+
+  // The processes that wait for one another's locks in a circle now. Their serials are waiter and holder.
+  [[nodiscard]] std::vector<sync::Circle> circles() const;
 
   [[nodiscard]] std::size_t size() const { return things_.size(); }
 

@@ -29,6 +29,8 @@ class SharedThing {
   [[nodiscard]] process::ThingId id() const { return id_; }
   [[nodiscard]] std::uint32_t slot() const { return access_.slot; }
   [[nodiscard]] const os::Descriptor& memory() const { return access_.memory; }
+  // That this process has waited for it for a while.
+  void tell_waiting() const { client().waits_for(id_); }
 
   // Throw std::logic_error where there is no Program.
   template <std::derived_from<SharedThing> Part>

@@ -39,7 +39,7 @@ class Condition {
   [[nodiscard]] bool try_lock() { return lock_.try_lock(); }
   void unlock() { lock_.unlock(); }
   [[nodiscard]] bool abandoned() const { return lock_.abandoned(); }
-  [[nodiscard]] const AnyLock& get_lock() const { return lock_; }
+  [[nodiscard]] AnyLock& get_lock() { return lock_; }
 
   // Releases the lock, however often it was acquired, and has it again when it returns: true if notified, false if `timeout` passed
   // first. Throws NotHeld without the lock, SystemError(EAGAIN) when all seats are taken.

@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "sync/condition.h"
+
 namespace troupe::sync {
 namespace {
 
@@ -48,6 +50,20 @@ class Search {
 }  // namespace
 
 std::vector<Circle> find_circles(std::span<const Edge> edges) { return Search(edges).run(); }
+
+std::optional<AnyLock> lock_in(std::span<std::byte> memory) {
+  const Shape shape = shape_of(memory);
+  switch (shape.kind) {
+    case Kind::lock: return Lock(memory, shared::kRootSlot);
+    case Kind::rlock: return RLock(memory, shared::kRootSlot);
+    case Kind::condition: return Condition(memory, shared::kRootSlot).get_lock();
+    case Kind::array: {
+      Parts parts(memory);
+      return RLock::part_of(parts, shape.users, shared::kRootSlot);
+    }
+    default: return std::nullopt;
+  }
+}
 
 std::vector<Edge> read_edges(std::span<const LockUsers> locks) {
   std::vector<Edge> edges;

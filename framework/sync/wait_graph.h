@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,6 +34,9 @@ struct LockUsers {
   AnyLock handle;
   std::vector<std::uint64_t> processes;
 };
+
+// The lock in that memory, as root sees it: itself, or that of an array or a condition; nothing if there is none.
+std::optional<AnyLock> lock_in(std::span<std::byte> memory);
 
 // Who waits for whom now.
 std::vector<Edge> read_edges(std::span<const LockUsers> locks);
