@@ -114,6 +114,10 @@ class Root {
   // restarts what ends is to leave that.
   virtual void on_end(std::function<void(bool at_once)> action) = 0;
 
+  // What a handle stands for is kept as often as it is held, for processes that will be started with it among their things.
+  virtual void hold(ThingId thing) { (void)thing; }
+  virtual void let_go(ThingId thing) { (void)thing; }
+
   // Hands orders to `service`, which lives as long as root.
   virtual void serve(Service& service) { (void)service; }
   // News for a process that gave orders; at most kNewsSizeMax bytes.

@@ -56,6 +56,7 @@ bool RootLoop::fork_main(std::unique_ptr<Client>& client) {
 
 ProcessId RootLoop::start(ChildSpec spec, ChildEvents& events) {
   const ProcessId id = make_id(kRootSerial, ++started_);
+  grant(id, spec.things);
   launch(id, spec, {}, &events);
   return id;
 }

@@ -57,6 +57,8 @@ class RootLoop final : public Root {
   void withdraw_all(const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
   void on_end(std::function<void(bool at_once)> action) override;
+  void hold(ThingId thing) override { things_.hold(thing); }
+  void let_go(ThingId thing) override { things_.let_go(thing); }
   void serve(Service& service) override { service_ = &service; }
   void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) override;
   void end(int exit_code, int signal) override;
@@ -148,6 +150,7 @@ class RootLoop final : public Root {
   void look_for_circles();
   void report(const sync::Circle& circle);
   void grant(Process& client, ProcessId to, const std::vector<ThingId>& things);
+  void grant(ProcessId to, const std::vector<ThingId>& things);
   void give_things(Process& process);
   void take_things(const Process& process, bool finished);
 

@@ -99,6 +99,11 @@ void RootLoop::open_thing(Process& client, ThingId id) {
 // They are kept until that process was started, or its starter is dead.
 void RootLoop::grant(Process& client, ProcessId to, const std::vector<ThingId>& things) {
   if (starter_of(to) != client.serial || roster_.by_id(to)) throw ProtocolError("not about to be started by it");
+  grant(to, things);
+}
+
+void RootLoop::grant(ProcessId to, const std::vector<ThingId>& things) {
+  if (things.empty()) return;
   auto& grants = grants_[to];
   for (const ThingId thing : things) {
     things_.hold(thing);

@@ -52,6 +52,7 @@ class ProcessWork final : public supervisor::Work {
   Duration watchdog = kForever;
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<std::string> names;
+  std::vector<std::uint64_t> handles;
 };
 
 class ProcessForm final : public supervisor::WorkForm {
@@ -70,6 +71,7 @@ class ProcessForm final : public supervisor::WorkForm {
     }
     auto names = process.initNames(static_cast<unsigned>(work.names.size()));
     for (unsigned i = 0; i < names.size(); ++i) names.set(i, work.names[i]);
+    process.setHandles(kj::arrayPtr(work.handles.data(), work.handles.size()));
   }
   [[nodiscard]] std::shared_ptr<const supervisor::Work> read(orders::Child::Reader) const override { return nullptr; }
 };
@@ -90,11 +92,14 @@ supervisor::SupervisorSpec spec_of(const SupervisorSpec& from, bool in_process) 
   return spec;
 }
 
-void collect_names(const SupervisorSpec& from, std::vector<std::string>& names) {
+void collect_actors(const SupervisorSpec& from, ProcessWork& work) {
   for (const Child& child : from.children) {
     const auto& what = detail::ChildAccess::state(child).what;
-    if (std::holds_alternative<ActorCall>(what)) names.push_back(child.id());
-    if (const auto* below = std::get_if<SupervisorSpec>(&what)) collect_names(*below, names);
+    if (const auto* call = std::get_if<ActorCall>(&what)) {
+      work.names.push_back(child.id());
+      work.handles.insert(work.handles.end(), call->handles.begin(), call->handles.end());
+    }
+    if (const auto* below = std::get_if<SupervisorSpec>(&what)) collect_actors(*below, work);
   }
 }
 
@@ -104,6 +109,7 @@ std::shared_ptr<const supervisor::Work> actor_work(const ActorCall& call) { retu
 void fill(ProcessWork& work, const Child& child, const Call& call) {
   work.entry = call.run;
   work.arguments = call.bytes;
+  work.handles = call.handles;
   work.says_ready = detail::ChildAccess::state(child).options.says_ready;
 }
 
@@ -115,6 +121,7 @@ void fill(ProcessWork& work, const Child& child, const ActorCall& call) {
   work.arguments = supervisor::bytes_of(message);
   work.says_ready = true;
   work.names = {child.id()};
+  work.handles = call.handles;
 }
 
 void fill(ProcessWork& work, const Child&, const SupervisorSpec& below) {
@@ -123,7 +130,7 @@ void fill(ProcessWork& work, const Child&, const SupervisorSpec& below) {
   work.entry = &program::host_supervisor;
   work.arguments = supervisor::bytes_of(message);
   work.says_ready = true;
-  collect_names(below, work.names);
+  collect_actors(below, work);
 }
 
 supervisor::ChildSpec child_of(const Child& child, bool in_process) {

@@ -39,6 +39,7 @@ struct Process {
   saysReady   @3 :Bool;
   watchdog    @4 :Int64;
   names       @5 :List(Text);   # that its actors will have in the tree
+  handles     @6 :List(UInt64); # among the arguments
 }
 
 struct Actor {

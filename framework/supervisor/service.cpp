@@ -16,15 +16,26 @@ namespace troupe::supervisor {
 
 namespace {
 
-// A process whose actors have names in the tree.
+// A process whose actors have names in the tree. What handles among its arguments stand for is kept as long as it may be started.
 class NamedWork final : public ProcessWork {
  public:
-  using ProcessWork::ProcessWork;
+  NamedWork(process::Root& root, process::ChildSpec process, bool tells_ready) : ProcessWork(std::move(process), tells_ready), root_(root) {
+    for (const process::ThingId thing : spec.things) root_.hold(thing);
+  }
+  ~NamedWork() override {
+    for (const process::ThingId thing : spec.things) root_.let_go(thing);
+  }
+  NamedWork(const NamedWork&) = delete;
+  NamedWork& operator=(const NamedWork&) = delete;
   std::vector<std::string> names;
+
+ private:
+  process::Root& root_;
 };
 
 class ProcessForm final : public WorkForm {
  public:
+  explicit ProcessForm(process::Root& root) : root_(root) {}
   void write(wire::Child::Builder, const ChildSpec&) const override {}
   [[nodiscard]] std::shared_ptr<const Work> read(wire::Child::Reader from) const override {
     if (!from.isProcess()) throw ProtocolError("root runs processes only");
@@ -36,10 +47,14 @@ class ProcessForm final : public WorkForm {
     spec.name = from.getId().cStr();
     spec.watchdog = Duration(given.getWatchdog());
     for (const auto variable : given.getEnvironment()) spec.environment.emplace_back(variable.getName().cStr(), variable.getValue().cStr());
-    auto work = std::make_shared<NamedWork>(std::move(spec), given.getSaysReady());
+    for (const process::ThingId thing : given.getHandles()) spec.things.push_back(thing);
+    auto work = std::make_shared<NamedWork>(root_, std::move(spec), given.getSaysReady());
     for (const auto name : given.getNames()) work->names.emplace_back(name.cStr());
     return work;
   }
+
+ private:
+  process::Root& root_;
 };
 
 }  // namespace
@@ -135,7 +150,7 @@ void Supervision::obey(process::ProcessId client, wire::Order::Reader order) {
   const auto found = supervised_.find(key);
   if (order.isStart()) {
     if (found != supervised_.end()) throw ProtocolError("a supervisor starts once");
-    const auto spec = read(order.getStart().getSpec(), ProcessForm());
+    const auto spec = read(order.getStart().getSpec(), ProcessForm(root_));
     auto& added = supervised_[key] = std::make_unique<Supervised>(*this, key, spec, order.getStart().getName().cStr());
     return ending_ ? added->driver().stop() : added->driver().begin();
   }
@@ -155,7 +170,7 @@ void Supervision::obey(process::ProcessId client, wire::Order::Reader order) {
     case wire::Order::STOP: return driver.stop();
     case wire::Order::KILL: return driver.kill();
     case wire::Order::START_CHILD: {
-      const ChildSpec child = read(order.getStartChild(), ProcessForm());
+      const ChildSpec child = read(order.getStartChild(), ProcessForm(root_));
       supervised.declare(child);
       return driver.ask(path, event::StartChild{request, child}, request);
     }
