@@ -10,18 +10,19 @@ namespace {
 
 using State = Leases::State;
 
-constexpr std::uint64_t word_of(State state, Owner owner, std::uint32_t deliveries) {
-  return std::uint64_t{deliveries} << 32 | std::uint64_t{owner} << 16 | static_cast<std::uint64_t>(state);
-}
-constexpr State state_of(std::uint64_t word) { return static_cast<State>(word & 0xffff); }
-constexpr Owner owner_in(std::uint64_t word) { return static_cast<Owner>(word >> 16 & 0xffff); }
-constexpr std::uint32_t deliveries_in(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
-constexpr std::uint64_t with_state(std::uint64_t word, State state, Owner owner) { return word_of(state, owner, deliveries_in(word)); }
-
 constexpr bool is_held(State state) { return state == State::held || state == State::fetched || state == State::taken; }
 
 // Only one who drops dead letters can come first.
 constexpr int kAttemptsMax = 1000;
+
+// Whoever looks before the change looks once more after it.
+template <class Change>
+void look_again(const QueueMemory& memory, Change change) {
+  HalfWord& look = memory.control().leases.look;
+  look.store(1, std::memory_order_seq_cst);
+  change();
+  look.store(1, std::memory_order_seq_cst);
+}
 
 template <class Look>
 void for_each(const QueueMemory& memory, std::uint32_t used, Look look) {
@@ -146,28 +147,23 @@ bool Leases::give_back(const Lease& lease) { return give_back(memory_, lease.ent
 bool Leases::give_back(const QueueMemory& memory, std::uint32_t index, std::uint64_t seen, Owner me) {
   LeaseHeap& heap = memory.control().leases;
   std::atomic<std::uint64_t>& state = memory.entry(index).state;
-  const std::uint32_t most = memory.constants.deliveries_max;
-  const bool too_often = most != 0 && deliveries_in(seen) >= most;
-  if (state_of(seen) == State::taken || too_often) {
-    const bool again = state_of(seen) == State::taken;
-    if (!state.compare_exchange_strong(seen, with_state(seen, State::dead, 0), std::memory_order_seq_cst)) return false;
-    if (!again) heap.quarantined.fetch_add(1, std::memory_order_relaxed);
-    drop_dead_letters(memory, me);
-    return true;
-  }
-  heap.look.store(1, std::memory_order_seq_cst);
-  if (!state.compare_exchange_strong(seen, with_state(seen, State::returned, 0), std::memory_order_seq_cst)) return false;
-  heap.look.store(1, std::memory_order_seq_cst);
+  const bool was_letter = state_of(seen) == State::taken;
+  const State next = was_letter || is_last(memory, seen) ? State::dead : State::returned;
+  bool changed = false;
+  look_again(memory, [&] { changed = state.compare_exchange_strong(seen, with_state(seen, next, 0), std::memory_order_seq_cst); });
+  if (!changed || next == State::returned) return changed;
+  if (!was_letter) heap.quarantined.fetch_add(1, std::memory_order_relaxed);
+  drop_dead_letters(memory, me);
   return true;
 }
 
-// Dead letters that nobody fetches must not fill all entries: at most half, the oldest go first.
+// Dead letters that nobody fetches must not fill all entries: the oldest go first.
 void Leases::drop_dead_letters(const QueueMemory& memory, Owner me) {
-  const std::uint32_t most = std::max(memory.constants.leases_max / 2, 1U);
+  const std::uint32_t most = memory.constants.dead_max;
   for (std::uint32_t dead = count(memory, State::dead); dead > most; --dead) {
     const auto oldest = Leases(memory, me).take_first(State::dead, State::over);
     if (!oldest) return;
-    settle(memory, oldest->entry, oldest->state, me);
+    look_again(memory, [&] { settle(memory, oldest->entry, oldest->state, me); });
     memory.control().leases.dropped.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -196,8 +192,8 @@ void Leases::drop_uncommitted(const QueueMemory& memory, Owner dead) {
 }
 
 void Leases::give_back_all(const QueueMemory& memory, Owner dead) {
-  // A user may have been killed while the flag was down for its search.
-  memory.control().leases.look.store(1, std::memory_order_seq_cst);
+  // A user may have been killed while the flag was down for its search. With another order it held the lock then: see recover.cpp.
+  if (!memory.is_ordered()) memory.control().leases.look.store(1, std::memory_order_seq_cst);
   for_each(memory, used(memory), [&](std::uint32_t i, std::uint64_t state) {
     // What is root's own was left by a root that was killed here; there is only one at a time.
     if (owner_in(state) != dead && owner_in(state) != kRootOwner) return;
@@ -205,7 +201,8 @@ void Leases::give_back_all(const QueueMemory& memory, Owner dead) {
       case State::held:
       case State::taken: give_back(memory, i, state, kRootOwner); break;
       case State::fetched:
-      case State::over: settle(memory, i, state, kRootOwner); break;
+      case State::over: look_again(memory, [&] { settle(memory, i, state, kRootOwner); }); break;
+      case State::queued:
       case State::free:
       case State::returned:
       case State::dead: break;

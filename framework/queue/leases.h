@@ -31,6 +31,7 @@ struct Lease {
 //               ├──── returned ── held …     given back, or its user died
 //               └──── dead ── taken ── free  too often; nobody gets it but who asks for dead letters
 //      free ── fetched ── over ── free       a plain get of an item in a block
+//      free ── queued ── free, held, …       with another order than first in, first out: an item that waits
 //
 // An entry is held before the store that takes its record from the log. Where its user was killed in between, the record is
 // still there and the entry, whose position is not before the head, is void.
@@ -38,7 +39,21 @@ struct Lease {
 // Threads: any; those that find entries for the caller under the get lock.
 class Leases {
  public:
-  enum class State : std::uint16_t { free = 0, held, fetched, returned, over, dead, taken };
+  enum class State : std::uint16_t { free = 0, held, fetched, returned, over, dead, taken, queued };
+
+  static constexpr std::uint64_t word_of(State state, Owner owner, std::uint32_t deliveries) {
+    return std::uint64_t{deliveries} << 32 | std::uint64_t{owner} << 16 | static_cast<std::uint64_t>(state);
+  }
+  static constexpr State state_of(std::uint64_t word) { return static_cast<State>(word & 0xffff); }
+  static constexpr Owner owner_in(std::uint64_t word) { return static_cast<Owner>(word >> 16 & 0xffff); }
+  static constexpr std::uint32_t deliveries_in(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
+  static constexpr std::uint64_t with_state(std::uint64_t word, State state, Owner owner) {
+    return word_of(state, owner, deliveries_in(word));
+  }
+  // So often that it becomes a dead letter when it is given back.
+  [[nodiscard]] static bool is_last(const QueueMemory& memory, std::uint64_t word) {
+    return memory.constants.deliveries_max != 0 && deliveries_in(word) >= memory.constants.deliveries_max;
+  }
 
   Leases(const QueueMemory& memory, Owner me) : memory_(memory), me_(me) {}
 

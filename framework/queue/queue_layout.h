@@ -20,11 +20,13 @@ namespace troupe::queue {
 //      768  Wait room, idle, blocks   producers sleep here, joiners, and producers of large items
 //      896  SegmentHeap    of whoever holds the segment lock
 //     1024  LeaseHeap
-//     1152  BlockClass     one for each size of block
+//     1152  OrderHeap      of a queue with another order than first in, first out
+//     1280  BlockClass     one for each size of block
 //           table          logical segment -> physical segment
 //           hot, cold      physical segments that nobody uses: ready for use; given back to the kernel
 //           lease entries  one line each
 //           lease data     a small item each
+//           order          entries in the order in which they come out
 //           block states   a word each, class by class
 //           segments       the log
 //           blocks         the large items; not mapped, but read and written through the descriptor
@@ -37,9 +39,12 @@ namespace troupe::queue {
 // A record never crosses the end of its segment: one of kind pad fills what is left there. A large item lies in a block, and its
 // record is a LargeItem.
 //
-// What makes this survive kill -9 at any instruction: see put_side.h, get_side.h, segments.h, blocks.h, leases.h and recover.h.
+// With another order, the log stays empty: all items lie in lease entries, from put to the end, and `order` says which is next.
+//
+// What makes this survive kill -9 at any instruction: see log_writer.h, log_reader.h, segments.h, blocks.h, leases.h,
+// ordered_items.h and recover.h.
 inline constexpr std::uint64_t kQueueMagic = 0x6575657571707254;  // "Trpqueue"
-inline constexpr std::uint32_t kQueueVersion = 1;
+inline constexpr std::uint32_t kQueueVersion = 2;
 inline constexpr std::size_t kLine = 128;  // two cache lines, because CPUs fetch them in pairs
 
 using Word = std::atomic<std::uint64_t>;
@@ -49,6 +54,10 @@ static_assert(Word::is_always_lock_free && HalfWord::is_always_lock_free && std:
 // What to do with an item for which there is no room.
 enum class Overflow : std::uint32_t { block, fail, drop_newest, drop_oldest };
 
+// What comes out first: the item that was put first; the one put last; the one whose first eight bytes, as an unsigned number, are
+// lowest, and of equal ones that put first.
+enum class Order : std::uint32_t { fifo, lifo, priority };
+
 struct Constants {
   std::uint64_t magic;
   std::uint32_t version;
@@ -57,7 +66,7 @@ struct Constants {
   std::uint64_t bytes_max;       // the same for their sizes
   std::uint32_t users_max;
   std::uint32_t deliveries_max;  // of a leased item, then it is a dead letter; 0: no limit
-  std::uint32_t leases_max;
+  std::uint32_t leases_max;      // how many entries there are
   std::uint32_t segment_shift;
   std::uint32_t segments_max;    // a power of two
   std::uint32_t segments_kept;   // so many free ones keep their memory
@@ -65,6 +74,8 @@ struct Constants {
   std::uint32_t block_classes;
   std::uint64_t blocks_bytes;    // each class has so many bytes of blocks; a multiple of its largest
   std::uint32_t blocks_kept;     // the first so many of a class keep their memory, if they are of at most kBlockKeptMax
+  std::uint32_t dead_max;        // dead letters; the oldest give way to newer ones
+  Order order;
   std::uint32_t reserved;
 };
 
@@ -77,6 +88,7 @@ struct alignas(kLine) PutSide {
   Word stage_count;
   Word stage_bytes;
   Word stage_block;      // the block that becomes a queued one with this commit
+  Word stage_entry;      // with another order: the entry that holds it then
   Word taken_seen;       // Head as it was when we last seemed full
   Word taken_bytes_seen;
   Word dropped;          // newest, for which there was no room
@@ -146,6 +158,16 @@ struct alignas(kLine) LeaseHeap {
   Word dropped;   // dead letters, for which there was no room
 };
 
+// Under the put lock, which guards both ends here. All of it follows from the entries: see ordered_items.h.
+struct alignas(kLine) OrderHeap {
+  HalfWord waiting;    // order[0, waiting): a heap of entries, the first is next
+  HalfWord listed;     // order[waiting, listed): free entries
+  HalfWord allocated;  // entries that have memory
+  HalfWord live;       // items that wait or are leased
+  HalfWord freed;      // entries, since all was put in order the last time
+  Word bytes;          // waiting
+};
+
 struct BlockClass {
   HalfWord hint;  // where one may be free
   HalfWord used;  // from here on they were never used
@@ -157,7 +179,8 @@ struct alignas(64) LeaseEntry {
   Word state;  // see LeaseState
   Word position;
   Word size;
-  Word block;  // 0: small
+  Word block;     // 0: small
+  Word priority;  // with another order: lower ones come out first, of equal ones those with the lower position
 };
 
 struct ControlArea {
@@ -170,6 +193,7 @@ struct ControlArea {
   RoomWait room;
   SegmentHeap segments;
   LeaseHeap leases;
+  OrderHeap order;
   alignas(kLine) BlockClass blocks[kBlockClassesMax];
 };
 
@@ -178,7 +202,8 @@ static_assert(offsetof(ControlArea, put) == 1 * kLine && offsetof(ControlArea, t
 static_assert(offsetof(ControlArea, get) == 3 * kLine && offsetof(ControlArea, head) == 4 * kLine);
 static_assert(offsetof(ControlArea, items) == 5 * kLine && offsetof(ControlArea, room) == 6 * kLine);
 static_assert(offsetof(ControlArea, segments) == 7 * kLine && sizeof(SegmentHeap) == 128);
-static_assert(offsetof(ControlArea, leases) == 8 * kLine && offsetof(ControlArea, blocks) == 9 * kLine);
+static_assert(offsetof(ControlArea, leases) == 8 * kLine && offsetof(ControlArea, order) == 9 * kLine);
+static_assert(sizeof(OrderHeap) == kLine && offsetof(ControlArea, blocks) == 10 * kLine);
 
 enum class RecordKind : std::uint32_t { item = 0x6d657449, large = 0x67726c49, pad = 0x20646150 };
 

@@ -14,9 +14,10 @@ struct QueueOptions {
   std::uint64_t items_max = 0;  // waiting; 0: as many as the memory holds
   std::uint64_t bytes_max = 0;  // of the items waiting; 0: as many as the memory holds
   Overflow overflow = Overflow::block;
+  Order order = Order::fifo;
   std::uint32_t users_max = 64;
   std::uint32_t deliveries_max = 0;  // of a leased item, then it is a dead letter; 0: no limit
-  std::uint32_t leases_max = 1024;   // at a time, dead letters included
+  std::uint32_t leases_max = 1024;   // at a time, dead letters included; with another order only half of it is a limit: that of dead letters
   std::uint64_t memory_max = std::uint64_t{4} << 30;  // for small items, and again for large ones of each size; taken as needed
 
   // For tests: what a queue is cut into.
@@ -35,8 +36,9 @@ struct Geometry {
   std::uint64_t small_max;   // larger items lie in blocks
   std::uint64_t item_max;    // a larger one never fits
   std::uint64_t lease_stride;
+  std::uint32_t entries_kept;  // with another order: so many keep their memory
   // Offsets in the memory.
-  std::uint64_t table, hot, cold, entries, lease_data, block_states, segments, blocks;
+  std::uint64_t table, hot, cold, entries, lease_data, order, block_states, segments, blocks;
   std::uint64_t mapped;      // bytes that are mapped
   std::uint64_t size;        // of the whole memory
 };
@@ -65,6 +67,9 @@ class QueueMemory {
   [[nodiscard]] std::byte* lease_data(std::uint32_t index) const {
     return base_ + geometry.lease_data + index * geometry.lease_stride;
   }
+  // Which entry is at `index` of the order.
+  [[nodiscard]] HalfWord& ordered(std::uint32_t index) const { return half(geometry.order, index); }
+  [[nodiscard]] bool is_ordered() const { return constants.order != Order::fifo; }
   // Of the block classes one after the other.
   [[nodiscard]] Word& block_state(std::uint64_t index) const {
     return reinterpret_cast<Word*>(base_ + geometry.block_states)[index];

@@ -5,6 +5,7 @@
 #include "queue/log_reader.h"
 #include "queue/log_writer.h"
 #include "queue/held.h"
+#include "queue/ordered_items.h"
 #include "queue/segments.h"
 #include "queue/waiting.h"
 
@@ -19,11 +20,22 @@ void take_over(shared::OwnerLock& lock, std::uint32_t slot, Finish finish) {
   lock.unlock();
 }
 
+// The order may be half changed.
+void take_over_order(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps) {
+  ControlArea& control = memory.control();
+  if (control.put.lock.held_by(slot)) {
+    OrderedItems::finish(memory);
+    if (steps.order) control.leases.look.store(1, std::memory_order_seq_cst);
+  }
+  if (steps.put_lock) control.put.lock.abandon(slot);
+}
+
 }  // namespace
 
 void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps) {
   ControlArea& control = memory.control();
   const Owner dead = slot + 1;
+  if (memory.is_ordered()) take_over_order(memory, slot, steps);
   if (steps.segment_lock) take_over(control.segments.lock, slot, [&] { Segments::finish(memory); });
   if (steps.get_lock) {
     take_over(control.get.lock, slot, [&] {
@@ -31,7 +43,7 @@ void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& 
       Leases::drop_uncommitted(memory, dead);
     });
   }
-  if (steps.put_lock) take_over(control.put.lock, slot, [&] { LogWriter::finish(memory); });
+  if (steps.put_lock && !memory.is_ordered()) take_over(control.put.lock, slot, [&] { LogWriter::finish(memory); });
   if (steps.blocks) Blocks::free_written_by(memory, dead);
   if (steps.leases) Leases::give_back_all(memory, dead);
   if (!steps.wake) return;

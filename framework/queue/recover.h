@@ -11,6 +11,7 @@ struct RecoverSteps {
   bool segment_lock = true;
   bool get_lock = true;
   bool put_lock = true;
+  bool order = true;
   bool blocks = true;
   bool leases = true;
   bool wake = true;
@@ -19,7 +20,8 @@ struct RecoverSteps {
 // Puts the affairs of the user in `slot` in order, whose process is gone or is done with the queue. Afterwards another may have the
 // slot. For root alone, which sees the deaths: it never waits for a living user, and does nothing twice if it is called twice.
 //
-//  1. Takes over the locks that the user held and finishes or undoes what it was doing under them.
+//  1. Takes over the locks that the user held and finishes or undoes what it was doing under them. With another order than first in,
+//     first out, it only sees to it that whoever comes next does that: the order of a million items takes its time.
 //  2. Frees the blocks that it was writing.
 //  3. Returns its leases; those delivered too often become dead letters.
 //  4. Wakes everybody who sleeps on any word. The user may have been about to wake one, or have been woken in another's stead;

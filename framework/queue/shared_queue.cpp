@@ -21,6 +21,13 @@ const QueueMemory& checked(const std::shared_ptr<const QueueMemory>& memory, std
   return *memory;
 }
 
+bool may_have_room(const QueueMemory& memory) {
+  return memory.is_ordered() ? OrderedItems::may_have_room(memory) : LogWriter::may_have_room(memory);
+}
+bool may_have_items(const QueueMemory& memory) {
+  if (!memory.is_ordered()) return LogReader::may_have_items(memory);
+  return OrderedItems::waiting(memory) != 0 || OrderedItems::is_stale(memory);
+}
 bool nobody_else(const QueueMemory&) { return false; }
 
 // While it spins, a producer that waits for room waits for more than one item's: else each item that is taken makes the cache lines of
@@ -32,11 +39,13 @@ std::uint64_t enough_room(const Constants& constants) { return std::clamp<std::u
 SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot)
     : memory_(std::move(memory)),
       me_(slot + 1),
-      segments_(checked(memory_, slot), me_),
+      ordered_(checked(memory_, slot).is_ordered()),
+      segments_(*memory_, me_),
       writer_(*memory_, segments_),
       reader_(*memory_, segments_),
       blocks_(*memory_, me_),
-      leases_(*memory_, me_) {}
+      leases_(*memory_, me_),
+      items_(*memory_, me_) {}
 
 // Once the shared memory was found broken, nothing in it is to be believed.
 template <class Work>
@@ -59,6 +68,9 @@ void SharedQueue::check(std::size_t size) const {
   if (size > item_size_max()) [[unlikely]] {
     throw std::length_error("an item of " + std::to_string(size) + " bytes does not fit in a queue that takes " + std::to_string(item_size_max()));
   }
+  if (memory_->constants.order == Order::priority && size < sizeof(std::uint64_t)) {
+    throw std::length_error("an item of a priority queue begins with its priority");
+  }
 }
 
 // Putting.
@@ -67,23 +79,28 @@ PutResult SharedQueue::put(std::span<const std::byte> item, Clock::time_point de
   check(item.size());
   return guarded([&] {
     if (item.size() > memory_->geometry.small_max) [[unlikely]] return put_large(item, deadline);
+    if (ordered_) [[unlikely]] return insert([&] { return items_.put(item); }, deadline);
     const auto until = lock_deadline(deadline);
-    return insert([&](LogWriter::Batch& batch) { return writer_.append(batch, item, until); }, 0, deadline);
+    const auto try_put = [&] {
+      auto batch = writer_.begin();
+      if (!writer_.append(batch, item, until)) [[unlikely]] return false;
+      writer_.commit(batch);
+      return true;
+    };
+    return insert(try_put, deadline);
   });
 }
 
-template <class Append>
-PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point deadline) {
+// Under the put lock, tries to put until it can.
+template <class TryPut>
+PutResult SharedQueue::insert(TryPut try_put, Clock::time_point deadline) {
   const bool may_wait = memory_->constants.overflow == Overflow::block;
-  Waiter waiter(*memory_, control().room.room, &LogWriter::may_have_room, may_wait ? deadline : kNow);
+  Waiter waiter(*memory_, control().room.room, &may_have_room, may_wait ? deadline : kNow);
   for (;;) {
     Held held(control().put.lock, me_, lock_deadline(deadline));
     if (!held) return PutResult::full;
     if (control().put.closed.load(std::memory_order_relaxed) != 0) [[unlikely]] return PutResult::closed;
-    auto batch = writer_.begin();
-    if (append(batch)) [[likely]] {
-      writer_.commit(batch, block);
-      if (block != 0) Blocks::mark_queued(*memory_, block);
+    if (try_put()) [[likely]] {
       held.release();
       signal(control().items);
       return PutResult::done;
@@ -96,6 +113,7 @@ PutResult SharedQueue::insert(Append append, BlockId block, Clock::time_point de
 
 // Under the put lock: by what a killed consumer left undone, or by the queue's policy.
 bool SharedQueue::make_room(Clock::time_point deadline) {
+  if (ordered_) return memory_->constants.overflow == Overflow::drop_oldest && items_.drop_last();
   const std::uint64_t read = control().head.head.load(std::memory_order_relaxed) >> memory_->constants.segment_shift;
   if (control().segments.freed.load(std::memory_order_relaxed) < read) {
     Held held(control().get.lock, me_, lock_deadline(deadline));
@@ -105,7 +123,8 @@ bool SharedQueue::make_room(Clock::time_point deadline) {
 }
 
 bool SharedQueue::drop_oldest() {
-  Held held(control().get.lock, me_, Clock::time_point::max());
+  Held held(get_lock(), me_, Clock::time_point::max());
+  if (ordered_) return items_.drop_last();
   auto cursor = reader_.begin();
   LogReader::Record record;
   if (!reader_.peek(cursor, record)) return false;
@@ -142,8 +161,7 @@ PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_po
   }
   PutResult result = PutResult::full;
   try {
-    const auto until = lock_deadline(deadline);
-    result = insert([&](LogWriter::Batch& batch) { return writer_.append(batch, LargeItem{*block, item.size()}, until); }, *block, deadline);
+    result = insert_large(item, *block, deadline);
   } catch (...) {
     blocks_.free(*block);
     signal_all(control().room.blocks);
@@ -154,6 +172,18 @@ PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_po
     signal_all(control().room.blocks);
   }
   return result;
+}
+
+PutResult SharedQueue::insert_large(std::span<const std::byte> item, BlockId block, Clock::time_point deadline) {
+  if (ordered_) return insert([&] { return items_.put(item, block); }, deadline);
+  const auto try_put = [&] {
+    auto batch = writer_.begin();
+    if (!writer_.append(batch, LargeItem{block, item.size()}, lock_deadline(deadline))) return false;
+    writer_.commit(batch, block);
+    Blocks::mark_queued(*memory_, block);
+    return true;
+  };
+  return insert(try_put, deadline);
 }
 
 std::size_t SharedQueue::put_many(Spans items, Clock::time_point deadline) {
@@ -181,13 +211,17 @@ std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
   if (!held || control().put.closed.load(std::memory_order_relaxed) != 0) return 0;
   auto batch = writer_.begin();
   std::size_t put = 0;
+  const auto try_put = [&](std::span<const std::byte> item) {
+    if (item.size() > memory_->geometry.small_max) return false;
+    return ordered_ ? items_.put(item) : writer_.append(batch, item, lock_deadline(deadline));
+  };
   try {
-    while (put < items.size() && items[put].size() <= memory_->geometry.small_max && writer_.append(batch, items[put], lock_deadline(deadline))) ++put;
+    while (put < items.size() && try_put(items[put])) ++put;
   } catch (const SystemError&) {
     if (put == 0) throw;
   }
   if (put == 0) return 0;
-  writer_.commit(batch);
+  if (!ordered_) writer_.commit(batch);
   held.release();
   signal(control().items);
   return put;
@@ -198,20 +232,22 @@ std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
 template <class Sink>
 GetResult SharedQueue::take(Sink sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
   TROUPE_CHECK(most > 0, "ask for one item at least");
-  Waiter waiter(*memory_, control().items, &LogReader::may_have_items, deadline);
+  Waiter waiter(*memory_, control().items, &may_have_items, deadline);
+  const Word& puts = ordered_ ? control().tail.count : control().tail.tail;
   for (;;) {
-    Held held(control().get.lock, me_, lock_deadline(deadline));
+    Held held(get_lock(), me_, lock_deadline(deadline));
     if (!held) return GetResult::empty;
     if (take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
     if (closed() && is_drained()) return GetResult::ended;
     held.release();
-    if (!waiter.again(control().tail.tail)) return GetResult::empty;
+    if (!waiter.again(puts)) return GetResult::empty;
   }
 }
 
 // Under the get lock, which it releases when it has taken something.
 template <class Sink>
 bool SharedQueue::take_some(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most) {
+  if (ordered_) [[unlikely]] return take_ordered(held, sink, leases, most);
   if (leases_.may_be_returned()) [[unlikely]] {
     if (const auto lease = leases_.take_returned()) {
       held.release();
@@ -268,6 +304,63 @@ Lease SharedQueue::hold(const LogReader::Record& record, bool leased) {
   return *lease;
 }
 
+template <class Sink>
+bool SharedQueue::take_ordered(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most) {
+  if (leases) return lease_ordered(held, sink, *leases, most);
+  std::optional<Lease> large;
+  if (take_small(sink, most) == 0) {
+    const auto first = items_.first();
+    if (!first) return false;
+    large = items_.hold(*first, Leases::State::fetched);
+  }
+  held.release();
+  after_taking();
+  if (large) hand_over(*large, sink, nullptr);
+  return true;
+}
+
+template <class Sink>
+bool SharedQueue::lease_ordered(Held& held, Sink& sink, LeaseRoom& room, std::size_t most) {
+  std::size_t count = 0;
+  for (; count < most; ++count) {
+    const auto first = items_.first();
+    if (!first) break;
+    room.leases[count] = items_.hold(*first, Leases::State::held);
+  }
+  if (count == 0) return false;
+  held.release();
+  after_taking();
+  std::size_t next = 0;
+  try {
+    while (next < count) hand_over(room.leases[next++], sink, &room);
+  } catch (...) {  // that one is given back already
+    for (; next < count; ++next) give_back(room.leases[next]);
+    while (room.count > 0) give_back(room.leases[--room.count]);
+    throw;
+  }
+  return true;
+}
+
+// Copies items out, up to `most` or to a large one. What was copied is the caller's, also if there is no memory for the next.
+template <class Sink>
+std::size_t SharedQueue::take_small(Sink& sink, std::size_t most) {
+  std::size_t count = 0;
+  for (; count < most; ++count) {
+    const auto first = items_.first();
+    if (!first || first->block != 0) break;
+    try {
+      const auto bytes = items_.bytes(*first);
+      const std::span<std::byte> room = sink(bytes.size());
+      if (!room.empty()) std::memcpy(room.data(), bytes.data(), room.size());
+    } catch (...) {
+      if (count == 0) throw;
+      break;
+    }
+    items_.take(*first);
+  }
+  return count;
+}
+
 // An item that is ours already: copied out without any lock.
 template <class Sink>
 void SharedQueue::hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases) {
@@ -290,7 +383,8 @@ void SharedQueue::hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases) {
 
 // Of a closed queue whose log seemed empty: nothing came before it was closed, and nothing will come back.
 bool SharedQueue::is_drained() {
-  if (LogReader::may_have_items(*memory_)) return false;
+  if (may_have_items(*memory_)) return false;
+  if (ordered_ && OrderedItems::live(*memory_) == 0) return true;
   control().room.idle.want.store(1, std::memory_order_seq_cst);  // the last lease to end wakes us
   const auto holders = leases_.holders();
   return !holders.returned && (holders.me || !holders.others);
@@ -346,17 +440,51 @@ GetResult SharedQueue::lease_many(Items& items, std::vector<Lease>& leases, std:
 
 bool SharedQueue::acknowledge(const Lease& lease) {
   TROUPE_CHECK(lease.entry < memory_->constants.leases_max, "only leases of this queue can be acknowledged");
-  const bool was_ours = leases_.acknowledge(lease);
-  signal_all(control().room.blocks);
-  after_taking();
-  return was_ours;
+  const auto work = [&] {
+    const bool was_ours = ordered_ ? acknowledge_ordered(lease) : leases_.acknowledge(lease);
+    signal_all(control().room.blocks);
+    after_taking();
+    return was_ours;
+  };
+  return ordered_ ? settled(work) : work();
 }
 
 bool SharedQueue::give_back(const Lease& lease) {
   TROUPE_CHECK(lease.entry < memory_->constants.leases_max, "only leases of this queue can be given back");
-  const bool was_ours = leases_.give_back(lease);
-  after_returning();
-  return was_ours;
+  const auto work = [&] {
+    const bool was_ours = ordered_ ? give_back_ordered(lease) : leases_.give_back(lease);
+    after_returning();
+    return was_ours;
+  };
+  return ordered_ ? settled(work) : work();
+}
+
+// A lease's end does not throw: it happens in destructors. Whoever uses the queue next hears of a broken memory.
+template <class Work>
+bool SharedQueue::settled(Work work) {
+  try {
+    return guarded(work);
+  } catch (const ProtocolError&) {
+    return false;
+  }
+}
+
+bool SharedQueue::give_back_ordered(const Lease& lease) {
+  Held held(get_lock(), me_, Clock::time_point::max());
+  return items_.give_back(lease);
+}
+
+// The block is freed outside of the lock: root does it, if we are killed in between.
+bool SharedQueue::acknowledge_ordered(const Lease& lease) {
+  Held held(get_lock(), me_, Clock::time_point::max());
+  const auto block = items_.acknowledge(lease);
+  held.release();
+  if (!block) return false;
+  if (*block == 0) return true;
+  blocks_.free(*block);
+  Held again(get_lock(), me_, Clock::time_point::max());
+  items_.free_entry(lease.entry);
+  return true;
 }
 
 bool SharedQueue::take_dead_letter(Bytes& item, Lease& lease) {
@@ -394,6 +522,11 @@ bool SharedQueue::join(Clock::time_point deadline) {
 
 // An item goes from the log into an entry before it counts as taken, so it is seen in one place or the other.
 bool SharedQueue::is_idle() const {
+  if (ordered_) {
+    Held held(get_lock(), me_, Clock::time_point::max());
+    items_.refresh();
+    return OrderedItems::live(*memory_) == 0;
+  }
   const std::uint64_t taken = control().head.count.load(std::memory_order_seq_cst);
   if (control().tail.count.load(std::memory_order_seq_cst) != taken) return false;
   const auto holders = leases_.holders();
@@ -401,13 +534,21 @@ bool SharedQueue::is_idle() const {
 }
 
 std::uint64_t SharedQueue::size() const {
+  if (ordered_) {
+    Held held(get_lock(), me_, Clock::time_point::max());
+    items_.refresh();
+    return OrderedItems::waiting(*memory_);
+  }
   const std::uint64_t taken = control().head.count.load(std::memory_order_acquire);
   const std::uint64_t put = control().tail.count.load(std::memory_order_acquire);
   const std::uint64_t returned = leases_.may_be_returned() ? Leases::count(*memory_, Leases::State::returned) : 0;
   return (put > taken ? put - taken : 0) + returned;
 }
 
+bool SharedQueue::full() const { return !may_have_room(*memory_); }
+
 Counts SharedQueue::counts() const {
+  static_cast<void>(size());  // with another order, the counts below may be out of date before it
   const auto read = [](const Word& word) { return word.load(std::memory_order_acquire); };
   const auto now = [&](Leases::State state) { return Leases::count(*memory_, state); };
   const LeaseHeap& leases = control().leases;

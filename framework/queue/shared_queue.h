@@ -13,6 +13,7 @@
 #include "queue/log_reader.h"
 #include "queue/log_writer.h"
 #include "queue/held.h"
+#include "queue/ordered_items.h"
 #include "queue/queue_memory.h"
 #include "queue/segments.h"
 #include "queue/waiting.h"
@@ -70,7 +71,8 @@ struct Counts {
 //       queue.acknowledge(lease);
 //     }
 //
-// First in, first out; returned items first of all, in their order. What is put is copied in, what is got is copied out.
+// First in, first out; returned items first of all, in their order. Or another Order, where returned items come out at their old
+// places. What is put is copied in, what is got is copied out.
 //
 // A user may be killed anywhere: once somebody who knows called recover() with its slot, all others go on. What it was putting is
 // there whole or not at all, and there if put() returned. What it leased is returned, or a dead letter after deliveries_max. What
@@ -119,7 +121,7 @@ class SharedQueue {
   [[nodiscard]] std::uint64_t size() const;
   [[nodiscard]] bool empty() const { return size() == 0; }
   // A put would find no room. Returned items need none.
-  [[nodiscard]] bool full() const { return !LogWriter::may_have_room(*memory_); }
+  [[nodiscard]] bool full() const;
   [[nodiscard]] Counts counts() const;
   [[nodiscard]] std::uint64_t item_size_max() const;
 
@@ -131,8 +133,9 @@ class SharedQueue {
     std::size_t count = 0;
   };
 
-  template <class Append>
-  PutResult insert(Append append, BlockId block, Clock::time_point deadline);
+  template <class TryPut>
+  PutResult insert(TryPut try_put, Clock::time_point deadline);
+  PutResult insert_large(std::span<const std::byte> item, BlockId block, Clock::time_point deadline);
   PutResult put_large(std::span<const std::byte> item, Clock::time_point deadline);
   std::size_t append_some(Spans items, Clock::time_point deadline);
   bool make_room(Clock::time_point deadline);
@@ -148,6 +151,16 @@ class SharedQueue {
   template <class Sink>
   void hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases);
   Lease hold(const LogReader::Record& record, bool leased);
+  template <class Sink>
+  bool take_ordered(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most);
+  template <class Sink>
+  std::size_t take_small(Sink& sink, std::size_t most);
+  template <class Sink>
+  bool lease_ordered(Held& held, Sink& sink, LeaseRoom& room, std::size_t most);
+  bool acknowledge_ordered(const Lease& lease);
+  bool give_back_ordered(const Lease& lease);
+  template <class Work>
+  bool settled(Work work);
   bool is_drained();
 
   [[nodiscard]] bool is_idle() const;
@@ -157,14 +170,18 @@ class SharedQueue {
   template <class Work>
   auto guarded(Work work);
   [[nodiscard]] ControlArea& control() const { return memory_->control(); }
+  // With another order than first in, first out, there is one lock for both ends.
+  [[nodiscard]] shared::OwnerLock& get_lock() const { return ordered_ ? control().put.lock : control().get.lock; }
 
   std::shared_ptr<const QueueMemory> memory_;
   Owner me_;
+  const bool ordered_;  // the items are in items_, and not in the log
   Segments segments_;
   LogWriter writer_;
   LogReader reader_;
   Blocks blocks_;
   Leases leases_;
+  OrderedItems items_;
   std::atomic<bool> poisoned_{false};
 };
 

@@ -188,13 +188,12 @@ bool make_room(SharedQueue& queue) {
 }
 bool never(SharedQueue&) { return false; }
 
-QueueOptions small(std::uint64_t items_max = 0) {
-  auto options = tiny_options({.items_max = items_max});
-  options.users_max = 8;
-  return options;
-}
-
-std::vector<KillScenario> kill_scenarios() {
+std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
+  const auto small = [=](std::uint64_t items_max = 0) {
+    auto options = tiny_options({.items_max = items_max, .order = order});
+    options.users_max = 8;
+    return options;
+  };
   const auto consumer = get_some(1);
   const auto leases = std::make_shared<std::vector<Lease>>();
   std::vector<KillScenario> all = {
@@ -238,33 +237,38 @@ std::vector<KillScenario> kill_scenarios() {
   return all;
 }
 
-}  // namespace
-
-TEST_CASE("killed among others that sleep or wait, a user keeps none of them") {
-  if (!test::kStepperWorks) return;
+std::size_t kill_in_all(const std::vector<KillScenario>& all, const Plan& plan) {
   test::Leftovers leftovers;
   std::size_t kills = 0;
-  for (const KillScenario& scenario : kill_scenarios()) {
-    const auto sweep = kill_all_along(scenario, {.kills = 70});
+  for (const KillScenario& scenario : all) {
+    const auto sweep = kill_all_along(scenario, plan);
     INFO(scenario.name << ": " << sweep.failures << " of " << sweep.points << " kills failed, the first: " << sweep.first_failure);
     CHECK(sweep.failures == 0);
     kills += sweep.points;
   }
-  CHECK(kills >= 1'000);
+  return kills;
+}
+
+}  // namespace
+
+TEST_CASE("killed among others that sleep or wait, a user keeps none of them") {
+  if (!test::kStepperWorks) return;
+  CHECK(kill_in_all(kill_scenarios(), {.kills = 70}) >= 1'000);
+}
+
+TEST_CASE("nor of a queue with another order") {
+  if (!test::kStepperWorks) return;
+  for (const Order order : {Order::lifo, Order::priority}) CHECK(kill_in_all(kill_scenarios(order), {.kills = 40}) >= 500);
 }
 
 // The harness itself is put to the test: with a step of the recovery left out, it must find something.
 TEST_CASE("a recovery that wakes nobody is noticed") {
   if (!test::kStepperWorks) return;
   const Plan plan = {.kills = 100, .steps = {.wake = false}, .patience = std::chrono::milliseconds(300), .failures_max = 1};
-  CHECK(kill_all_along(kill_scenarios().front(), plan).failures == 1);
+  for (const Order order : {Order::fifo, Order::priority}) CHECK(kill_all_along(kill_scenarios(order).front(), plan).failures == 1);
 }
 
 TEST_CASE("killed among others at every instruction, a user keeps none of them", "[.][soak]") {
   if (!test::kStepperWorks) return;
-  for (const KillScenario& scenario : kill_scenarios()) {
-    const auto sweep = kill_all_along(scenario, {});
-    INFO(scenario.name << ": " << sweep.failures << " of " << sweep.points << " kills failed, the first: " << sweep.first_failure);
-    CHECK(sweep.failures == 0);
-  }
+  for (const Order order : {Order::fifo, Order::lifo, Order::priority}) kill_in_all(kill_scenarios(order), {});
 }

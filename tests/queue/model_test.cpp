@@ -22,8 +22,8 @@ void require(bool holds, const char* what) {
 // One random sequence of operations, done by the queue and by the model alike.
 class Sequence {
  public:
-  explicit Sequence(std::uint64_t seed)
-      : random_(seed), options_(random_options()), memory_(make_memory(options_)), model_(options_, memory_->geometry.small_max) {
+  Sequence(std::uint64_t seed, Order order)
+      : random_(seed), options_(random_options(order)), memory_(make_memory(options_)), model_(options_, memory_->geometry.small_max) {
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) queues_.push_back(std::make_unique<SharedQueue>(memory_, slot));
   }
 
@@ -38,10 +38,12 @@ class Sequence {
  private:
   std::uint64_t pick(std::uint64_t below) { return random_() % below; }
 
-  QueueOptions random_options() {
+  QueueOptions random_options(Order order) {
+    const std::uint64_t policies = order == Order::priority ? 3 : 4;
     return {.items_max = pick(4) == 0 ? 0 : 1 + pick(20),
             .bytes_max = pick(4) == 0 ? std::uint64_t{10'000} : 0,
-            .overflow = static_cast<Overflow>(pick(4)),
+            .overflow = static_cast<Overflow>(pick(policies)),
+            .order = order,
             .users_max = kSlots,
             .deliveries_max = static_cast<std::uint32_t>(pick(4)),
             .leases_max = static_cast<std::uint32_t>(pick(3) == 0 ? 4 : 32),
@@ -52,8 +54,9 @@ class Sequence {
   }
 
   Bytes new_item() {
-    static constexpr std::size_t kSizes[] = {8, 8, 64, 200, 504, 505, 4096, 9000};
-    return make_item(++number_, kSizes[pick(std::size(kSizes))]);
+    static constexpr std::size_t kSizes[] = {8, 8, 64, 128, 129, 200, 504, 505, 4096, 9000};
+    number_ = options_.order == Order::priority ? pick(5) << 60 : number_ + 1;
+    return make_item(number_, kSizes[pick(std::size(kSizes))]);
   }
 
   SharedQueue& queue() { return *queues_[slot_]; }
@@ -84,12 +87,11 @@ class Sequence {
   void put_many() {
     std::vector<Bytes> items;
     std::vector<std::span<const std::byte>> spans;
-    const std::uint64_t first = number_ + 1;
     for (std::uint64_t n = 1 + pick(8); n > 0; --n) items.push_back(new_item());
     for (const Bytes& item : items) spans.emplace_back(item);
     std::size_t expected = 0;
     for (; expected < items.size(); ++expected) {
-      const PutResult result = model_.put(first + expected, items[expected].size());
+      const PutResult result = model_.put(number_of(items[expected]), items[expected].size());
       if (result == PutResult::full || result == PutResult::closed) break;
     }
     require(queue().put_many(spans, kNow) == expected, "put_many");
@@ -202,7 +204,7 @@ class Sequence {
     require(queue().full() == model_.full(), "full");
     require(queue().closed() == model_.closed, "closed");
     require(queue().join(kNow) == model_.is_idle(), "idle");
-    require(counts.leased == model_.leased() && counts.returned == model_.returned.size() && counts.dead == model_.dead.size(), "leases");
+    require(counts.leased == model_.leased() && counts.returned == model_.returned_count() && counts.dead == model_.dead.size(), "leases");
     require(counts.dropped_newest == model_.dropped_newest && counts.dropped_oldest == model_.dropped_oldest, "dropped");
     require(counts.redelivered == model_.redelivered && counts.quarantined == model_.quarantined, "redelivered");
     require(counts.dead_dropped == model_.dead_dropped, "dead letters dropped");
@@ -230,10 +232,10 @@ class Sequence {
   std::uint32_t slot_ = 0;
 };
 
-void run_sequences(std::uint64_t first_seed, std::uint64_t count) {
+void run_sequences(std::uint64_t first_seed, std::uint64_t count, Order order = Order::fifo) {
   for (std::uint64_t seed = first_seed; seed < first_seed + count; ++seed) {
     try {
-      Sequence(seed).run();
+      Sequence(seed, order).run();
     } catch (const std::exception& error) {
       FAIL("sequence of seed " << seed << ": " << error.what());
     }
@@ -244,5 +246,9 @@ void run_sequences(std::uint64_t first_seed, std::uint64_t count) {
 
 // Sanitizers take their time, and see in a part of them what there is to see.
 TEST_CASE("the queue does what a plain queue does, in 100,000 random sequences") { run_sequences(1, troupe::test::kStepperWorks ? 100'000 : 10'000); }
+
+TEST_CASE("with another order it does what a plain sorted list does, in 50,000 random sequences each") {
+  for (const Order order : {Order::lifo, Order::priority}) run_sequences(1, troupe::test::kStepperWorks ? 50'000 : 5'000, order);
+}
 
 TEST_CASE("the queue does what a plain queue does, in a million other sequences", "[.][soak]") { run_sequences(1'000'000, 1'000'000); }

@@ -32,7 +32,7 @@ class QueueModel {
   QueueModel(const troupe::queue::QueueOptions& options, std::size_t small_max) : options_(options), small_max_(small_max) {}
 
   bool closed = false;
-  std::deque<Item> log;
+  std::deque<Item> log;  // as it comes out; with another order than first in, first out, returned ones among them
   std::map<std::uint64_t, Item> returned, dead;  // by position
   std::map<std::uint32_t, Held> held;            // by entry
   std::uint64_t dropped_newest = 0, dropped_oldest = 0, redelivered = 0, quarantined = 0, dead_dropped = 0;
@@ -50,11 +50,12 @@ class QueueModel {
     if (closed) return PutResult::closed;
     while (!has_room(size)) {
       if (options_.overflow == Overflow::drop_newest) return ++dropped_newest, PutResult::dropped;
-      if (options_.overflow != Overflow::drop_oldest || log.empty() || (is_large(log.front().size) && !has_entry())) return PutResult::full;
-      log.pop_front();
+      if (options_.overflow != Overflow::drop_oldest || log.empty()) return PutResult::full;
+      if (!is_ordered() && is_large(log.front().size) && !has_entry()) return PutResult::full;
+      is_ordered() ? log.pop_back() : log.pop_front();
       ++dropped_oldest;
     }
-    log.push_back({number, size, next_position_++, 0});
+    insert({number, size, next_position_++, 0});
     return PutResult::done;
   }
 
@@ -65,6 +66,7 @@ class QueueModel {
     bool no_entry = false;  // it throws
   };
   [[nodiscard]] Next next(std::size_t most, bool leased) const {
+    if (is_ordered()) return next_ordered(most, leased);
     if (!returned.empty()) return {{returned.begin()->second}, true, false};
     Next next;
     std::size_t entries = options_.leases_max - used_entries();
@@ -81,6 +83,9 @@ class QueueModel {
     return next;
   }
   void take(const Next& next) {
+    if (is_ordered()) {
+      for (const Item& item : next.items) redelivered += item.deliveries > 0 ? 1 : 0;
+    }
     if (next.from_returned) {
       ++redelivered;
       returned.erase(next.items.front().position);
@@ -101,9 +106,14 @@ class QueueModel {
       dead.emplace(h.item.position, h.item);
       if (!h.dead_letter) ++quarantined;
       if (dead.size() > std::max<std::size_t>(options_.leases_max / 2, 1)) dead.erase(dead.begin()), ++dead_dropped;
+    } else if (is_ordered()) {
+      insert(h.item);
     } else {
       returned.emplace(h.item.position, h.item);
     }
+  }
+  [[nodiscard]] std::size_t returned_count() const {
+    return returned.size() + static_cast<std::size_t>(std::count_if(log.begin(), log.end(), [](const Item& i) { return i.deliveries > 0; }));
   }
   void recover(std::uint32_t slot) {
     std::vector<std::uint32_t> entries;
@@ -113,6 +123,25 @@ class QueueModel {
   }
 
  private:
+  [[nodiscard]] bool is_ordered() const { return options_.order != troupe::queue::Order::fifo; }
+  [[nodiscard]] bool is_before(const Item& a, const Item& b) const {
+    using troupe::queue::Order;
+    if (options_.order == Order::priority && a.number != b.number) return a.number < b.number;
+    return options_.order == Order::lifo ? a.position > b.position : a.position < b.position;
+  }
+  void insert(const Item& item) {
+    log.insert(std::find_if(log.begin(), log.end(), [&](const Item& other) { return is_before(item, other); }), item);
+  }
+  [[nodiscard]] Next next_ordered(std::size_t most, bool leased) const {
+    Next next;
+    for (const Item& item : log) {
+      const bool large = is_large(item.size) && !leased;
+      if (next.items.size() == most || (large && !next.items.empty())) break;
+      next.items.push_back(item);
+      if (large) break;
+    }
+    return next;
+  }
   [[nodiscard]] bool is_large(std::size_t size) const { return size > small_max_; }
   [[nodiscard]] std::size_t used_entries() const { return held.size() + returned.size() + dead.size(); }
   [[nodiscard]] bool has_entry() const { return used_entries() < options_.leases_max; }

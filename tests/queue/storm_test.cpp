@@ -60,9 +60,9 @@ int consume(const std::shared_ptr<const QueueMemory>& memory, std::uint32_t slot
   return 0;
 }
 
-void run_storm(Duration length, Duration between) {
+void run_storm(Duration length, Duration between, Order order = Order::fifo) {
   test::Leftovers leftovers;
-  const auto memory = make_memory({.items_max = 100});
+  const auto memory = make_memory({.items_max = 100, .order = order});
   const os::Mapping mapping(os::make_sparse_memory("ledger", sizeof(Ledger)), sizeof(Ledger));
   Ledger& ledger = *reinterpret_cast<Ledger*>(mapping.bytes().data());  // zeroed, and sparse: most of it is never touched
   std::vector<std::unique_ptr<test::Child>> users(2 * kSides);
@@ -113,5 +113,9 @@ void run_storm(Duration length, Duration between) {
 }  // namespace
 
 TEST_CASE("a storm of kills loses nothing") { run_storm(std::chrono::seconds(4), std::chrono::milliseconds(10)); }
+
+TEST_CASE("nor does one on queues with another order") {
+  for (const Order order : {Order::lifo, Order::priority}) run_storm(std::chrono::seconds(2), std::chrono::milliseconds(10), order);
+}
 
 TEST_CASE("a minute's storm of kills loses nothing", "[.][soak]") { run_storm(std::chrono::seconds(60), std::chrono::milliseconds(100)); }

@@ -27,6 +27,18 @@ void check_segments(const QueueMemory& memory) {
   for (std::uint32_t i = 0; i < heap.grown; ++i) require(found.count(i) == 1, "segment " + std::to_string(i) + " is lost or doubled");
 }
 
+// Of a queue with another order, which is empty: each entry is free, and listed once.
+void check_entries(const QueueMemory& memory) {
+  const OrderHeap& order = memory.control().order;
+  const std::uint32_t used = memory.control().leases.used;
+  require(order.waiting == 0 && order.live == 0 && order.bytes == 0, "counts of an empty order");
+  require(order.listed == used, "entries lost: " + std::to_string(order.listed) + " of " + std::to_string(used));
+  std::set<std::uint32_t> listed;
+  for (std::uint32_t i = 0; i < used; ++i) listed.insert(memory.ordered(i));
+  require(listed.size() == used && (used == 0 || *listed.rbegin() == used - 1), "entries doubled");
+  for (std::uint32_t i = 0; i < memory.constants.leases_max; ++i) require(memory.entry(i).state == 0, "an entry in use");
+}
+
 void check_locks(const QueueMemory& memory) {
   ControlArea& control = memory.control();
   for (shared::OwnerLock* lock : {&control.put.lock, &control.get.lock, &control.segments.lock}) {
@@ -44,14 +56,15 @@ void check_nothing_held(const QueueMemory& memory) {
 }
 
 // As many as fit go in, and come out in order; three segments' worth passes through every list.
-void check_refill(SharedQueue& queue, std::uint64_t items_max) {
-  const std::uint64_t wanted = items_max == 0 ? 100 : items_max;
+void check_refill(SharedQueue& queue, const Constants& constants) {
+  const std::uint64_t wanted = constants.items_max == 0 ? 100 : constants.items_max;
   const auto put = [&](std::uint64_t i) { return queue.put(make_item(i, i % 40 == 3 ? 700 : 100), kNow) == PutResult::done; };
   Bytes item;
   for (std::uint64_t i = 0; i < wanted; ++i) require(put(i), "refilled only " + std::to_string(i));
   require(queue.size() == wanted, "size of the refilled queue");
   for (std::uint64_t i = 0; i < wanted; ++i) {
-    require(queue.get(item, kNow) == GetResult::item && read_item(item) == i, "order of the refilled queue");
+    const std::uint64_t expected = constants.order == Order::lifo ? wanted - 1 - i : i;
+    require(queue.get(item, kNow) == GetResult::item && read_item(item) == expected, "order of the refilled queue");
   }
 }
 
@@ -77,11 +90,12 @@ Outcome drain_and_check(const std::shared_ptr<const QueueMemory>& memory) {
   require(queue.empty() && queue.join(kNow), "not empty in the end");
   const Counts counts = queue.counts();
   require(counts.put == counts.taken, "counts");
-  if (!outcome.closed && memory->constants.overflow != Overflow::drop_oldest) check_refill(queue, memory->constants.items_max);
+  if (!outcome.closed && memory->constants.overflow != Overflow::drop_oldest) check_refill(queue, memory->constants);
   queue.close();
   require(queue.put(make_item(1), kNow) == PutResult::closed && queue.get(item, kNow) == GetResult::ended, "close");
   check_nothing_held(*memory);
   check_segments(*memory);
+  if (memory->is_ordered()) check_entries(*memory);
   return outcome;
 }
 

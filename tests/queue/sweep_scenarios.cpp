@@ -1,109 +1,10 @@
-#include <optional>
-
-#include "sweep_support.h"
+#include "sweep_work.h"
 
 using namespace troupe;
 using namespace troupe::queue;
 
 namespace queue_test {
 namespace {
-
-using Memory = std::shared_ptr<const QueueMemory>;
-constexpr std::size_t kSmall = 64;         // 72 bytes of the log: 56 fill a segment
-constexpr std::uint64_t kPerSegment = 56;
-constexpr std::size_t kLarge = 700;        // in a block
-
-std::size_t size_of(std::uint64_t number) { return number >= 1000 ? kLarge : kSmall; }
-Bytes item(std::uint64_t number) { return make_item(number, size_of(number)); }
-
-void put(const Memory& memory, std::uint64_t first, std::uint64_t last, std::uint32_t slot = 0) {
-  SharedQueue queue(memory, slot);
-  for (std::uint64_t i = first; i <= last; ++i) queue.put(item(i), kNow);
-}
-
-void get(const Memory& memory, std::uint64_t count, std::uint32_t slot = 0) {
-  SharedQueue queue(memory, slot);
-  Bytes bytes;
-  for (; count > 0; --count) queue.get(bytes, kNow);
-}
-
-// Whoever dies with leases in its hands.
-void lease(const Memory& memory, std::size_t count, std::uint32_t slot = kCorpse) {
-  SharedQueue queue(memory, slot);
-  Bytes bytes;
-  Lease held;
-  for (; count > 0; --count) queue.lease(bytes, held, kNow);
-}
-
-using Work = std::function<void(SharedQueue&, Progress&)>;
-
-// What the victim does, on a queue that was opened before it comes under observation.
-std::function<void(const Memory&, Progress&)> victim(Work work) {
-  return [work](const Memory& memory, Progress& progress) {
-    SharedQueue queue(memory, kVictim);
-    work(queue, progress);
-  };
-}
-
-Work puts(std::uint64_t first, std::uint64_t last) {
-  return [=](SharedQueue& queue, Progress& progress) {
-    for (std::uint64_t i = first; i <= last; ++i) {
-      queue.put(item(i), kNow);
-      ++progress.done;
-    }
-  };
-}
-
-Work gets(std::size_t count) {
-  return [=](SharedQueue& queue, Progress& progress) {
-    Bytes bytes;
-    for (std::size_t i = 0; i < count; ++i) {
-      queue.get(bytes, kNow);
-      ++progress.done;
-    }
-  };
-}
-
-Work put_many(std::uint64_t first, std::uint64_t last) {
-  return [=](SharedQueue& queue, Progress& progress) {
-    std::vector<Bytes> items;
-    for (std::uint64_t i = first; i <= last; ++i) items.push_back(item(i));
-    queue.put_many(std::vector<std::span<const std::byte>>(items.begin(), items.end()), kNow);
-    ++progress.done;
-  };
-}
-
-Work get_many(std::size_t most) {
-  return [=](SharedQueue& queue, Progress& progress) {
-    Items items;
-    queue.get_many(items, most, kNow);
-    ++progress.done;
-  };
-}
-
-Work leases(bool acknowledge) {
-  return [=](SharedQueue& queue, Progress& progress) {
-    Bytes bytes;
-    Lease held;
-    queue.lease(bytes, held, kNow);
-    ++progress.done;
-    acknowledge ? queue.acknowledge(held) : queue.give_back(held);
-    ++progress.done;
-  };
-}
-
-std::vector<Left> operator+(std::vector<Left> left, const std::vector<Left>& right) {
-  left.insert(left.end(), right.begin(), right.end());
-  return left;
-}
-std::vector<Left> one(std::uint64_t number, std::uint32_t delivery = 1) { return {{number, delivery}}; }
-
-// Each operation leads to the next outcome.
-std::vector<std::size_t> one_by_one(std::size_t operations) {
-  std::vector<std::size_t> at_least;
-  for (std::size_t i = 0; i <= operations; ++i) at_least.push_back(i);
-  return at_least;
-}
 
 void add_puts(std::vector<Scenario>& all) {
   const auto none = [](const Memory&) {};
@@ -209,34 +110,6 @@ void add_waits(std::vector<Scenario>& all) {
                  victim([=](SharedQueue& queue, Progress&) { (void)queue.join(soon()); }), {{one(1, 2) + one(2)}}});
 }
 
-// One who died in the midst of `work`, after so many instructions.
-void die(const Memory& memory, const Work& work, std::size_t steps) {
-  test::Stepper corpse([&] {
-    SharedQueue queue(memory, kCorpse);
-    Progress progress;
-    test::mark();
-    work(queue, progress);
-    test::mark();
-  });
-  while (steps-- > 0 && corpse.step() == test::Stepper::Stop::instruction) {
-  }
-  corpse.kill();
-}
-
-// One who died just when `reached` held for the first time.
-void die_when(const Memory& memory, const Work& work, const std::function<bool()>& reached) {
-  test::Stepper corpse([&] {
-    SharedQueue queue(memory, kCorpse);
-    Progress progress;
-    test::mark();
-    work(queue, progress);
-    test::mark();
-  });
-  while (!reached() && corpse.step() == test::Stepper::Stop::instruction) {
-  }
-  corpse.kill();
-}
-
 void add_recovery(std::vector<Scenario>& all) {
   const auto recovery = [](const Memory& memory, Progress&) { recover(*memory, kCorpse); };
   const auto head_moved = [](const Memory& m, std::uint64_t from) { return [=] { return m->control().head.head > from; }; };
@@ -274,7 +147,7 @@ void add_recovery(std::vector<Scenario>& all) {
 QueueOptions tiny_options(QueueOptions options) {
   options.users_max = 4;
   options.leases_max = std::min<std::uint32_t>(options.leases_max, 8);
-  options.memory_max = 16 << 10;
+  options.memory_max = options.order == Order::fifo ? 16 << 10 : 32 << 10;
   options.segment_shift = 12;
   options.segments_kept = 1;
   options.block_shift = 12;

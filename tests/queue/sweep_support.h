@@ -52,6 +52,8 @@ struct Scenario {
 };
 
 std::vector<Scenario> scenarios();
+// Of queues with another order than first in, first out.
+std::vector<Scenario> ordered_scenarios();
 
 // Small enough to be copied at every instruction.
 troupe::queue::QueueOptions tiny_options(troupe::queue::QueueOptions options = {});
