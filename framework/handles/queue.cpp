@@ -1,5 +1,6 @@
 #include <stdexcept>
 
+#include <troupe/errors.h>
 #include <troupe/queue.h>
 
 #include "handles/queue_part.h"
@@ -15,22 +16,28 @@ QueueLease lease_of(const queue::Lease& lease) { return {lease.entry, lease.deli
 static_assert(static_cast<int>(PutOutcome::dropped) == static_cast<int>(queue::PutResult::dropped));
 static_assert(static_cast<int>(GetOutcome::ended) == static_cast<int>(queue::GetResult::ended));
 static_assert(static_cast<int>(Overflow::drop_oldest) == static_cast<int>(queue::Overflow::drop_oldest));
+static_assert(static_cast<int>(QueueOrder::by_priority) == static_cast<int>(queue::Order::priority));
 
 // What moves together in one call.
 constexpr std::size_t kBatchMax = 1024;
 
 }  // namespace
 
-std::shared_ptr<QueuePart> make_queue(const QueueOptions& options) {
+std::shared_ptr<QueuePart> make_queue(const QueueOptions& options, QueueOrder order) {
   auto memory = queue::QueueMemory::create({.items_max = options.max_size,
                                             .bytes_max = options.max_bytes,
                                             .overflow = static_cast<queue::Overflow>(options.overflow),
+                                            .order = static_cast<queue::Order>(order),
                                             .users_max = process::kThingUsersMax,
                                             .deliveries_max = options.max_deliveries});
   return program::SharedThing::create<QueuePart>(process::ThingKind::queue, std::move(memory));
 }
 
-std::shared_ptr<QueuePart> open_queue(std::uint64_t id) { return program::SharedThing::open<QueuePart>(id); }
+std::shared_ptr<QueuePart> open_queue(std::uint64_t id, QueueOrder order) {
+  auto part = program::SharedThing::open<QueuePart>(id);
+  if (part->queue.order() != static_cast<queue::Order>(order)) throw ProtocolError("a handle of a queue with another order");
+  return part;
+}
 
 std::uint64_t attach(const QueuePart& queue, Attachments& attachments) {
   attachments.handles.push_back(queue.id());

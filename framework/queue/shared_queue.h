@@ -124,6 +124,7 @@ class SharedQueue {
   [[nodiscard]] bool full() const;
   [[nodiscard]] Counts counts() const;
   [[nodiscard]] std::uint64_t item_size_max() const;
+  [[nodiscard]] Order order() const { return memory_->constants.order; }
 
  private:
   using Spans = std::span<const std::span<const std::byte>>;

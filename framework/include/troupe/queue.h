@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <iterator>
 #include <memory>
@@ -13,7 +14,9 @@
 #include <vector>
 
 #include <troupe/duration.h>
+#include <troupe/errors.h>
 #include <troupe/queue_core.h>
+#include <troupe/queue_priority.h>
 #include <troupe/value.h>
 
 namespace troupe {
@@ -78,30 +81,12 @@ class QueueIterator {
   mutable std::optional<value_type> value_;
 };
 
-}  // namespace detail
-
-// A queue of values between any processes, as Python's multiprocessing.Queue: many producers, many consumers, first in, first out. A
-// handle: copies are the same queue, also those that were arguments of a Process or items of another queue.
-//
-//     troupe::Queue<int> numbers(64);                  // at most so many wait; 0 or nothing: as many as there is memory for
-//     troupe::Process counter(count, numbers);         // numbers.put(1); …; numbers.close();
-//     for (int number : numbers) sum += number;        // ends when it is closed and drained
-//
-// What holds: any process may be killed at any moment, and the others go on. What was put is there, whole; what a killed producer was
-// putting is there whole or not at all. An item that was got is got once; one that was leased comes back from a consumer that died,
-// before all others and in its order, and after max_deliveries it is a dead letter. put() returned means it is kept as long as the queue
-// is; the queue is gone when its last user is.
-//
-// Python's names throw Full and Empty; try_…() do not. All throw QueueClosed for a put after close(), and for a get when nothing will
-// come any more; ProtocolError when a process has broken the shared memory; SystemError when there is no memory; std::length_error for
-// an item larger than 1 GiB.
-//
-// Threads: any.
-template <class T>
-class Queue {
+// What queues of all orders have in common: see Queue. Items of a queue by priority begin with what Priority says of them.
+template <class T, QueueOrder order, class Priority = PriorityOf>
+class BasicQueue {
  public:
-  explicit Queue(QueueOptions options = {}) : part_(detail::make_queue(options)) {}
-  explicit Queue(std::size_t max_size) : Queue(QueueOptions{.max_size = max_size}) {}
+  explicit BasicQueue(QueueOptions options = {}) : part_(detail::make_queue(options, order)) {}
+  explicit BasicQueue(std::size_t max_size) : BasicQueue(QueueOptions{.max_size = max_size}) {}
 
   void put(const T& value) { put(value, kForever); }
   void put(const T& value, Duration timeout) { detail::require(put_until(value, deadline_after(timeout))); }
@@ -153,14 +138,14 @@ class Queue {
   [[nodiscard]] bool closed() const { return detail::is_closed(*part_); }
 
   // What comes, until the queue is closed and drained. For one loop at a time.
-  auto begin() { return detail::QueueIterator<Queue>(*this); }
+  auto begin() { return detail::QueueIterator<BasicQueue>(*this); }
   std::default_sentinel_t end() { return {}; }
 
  protected:
-  friend struct Codec<Queue>;
-  friend class detail::QueueIterator<Queue>;
+  friend class detail::QueueIterator<BasicQueue>;
   std::optional<T> next() { return std::move(get_until(Clock::time_point::max()).value); }
-  explicit Queue(std::shared_ptr<detail::QueuePart> part) : part_(std::move(part)) {}
+  static constexpr QueueOrder kOrder = order;
+  explicit BasicQueue(std::shared_ptr<detail::QueuePart> part) : part_(std::move(part)) {}
   [[nodiscard]] const std::shared_ptr<detail::QueuePart>& part() const { return part_; }
 
   template <class Value>
@@ -187,7 +172,8 @@ class Queue {
   }
   static T decode(std::span<const std::byte> item) {
     const Attachments handles;
-    return wire::Body<T>::read(item, &handles);
+    if (item.size() < kPrefix) throw ProtocolError("an item of a priority queue that has no priority");
+    return wire::Body<T>::read(item.subspan(kPrefix), &handles);
   }
 
  private:
@@ -200,13 +186,89 @@ class Queue {
   void encode(const T& value, std::vector<std::byte>& item) {
     wire::check_encodable<T>();
     wire::check_receivable<T>();
-    item.resize(wire::Body<T>::size(value));
+    item.resize(kPrefix + wire::Body<T>::size(value));
+    if constexpr (kPrefix != 0) {
+      const std::uint64_t rank = rank_of(Priority()(value));
+      std::memcpy(item.data(), &rank, sizeof rank);
+    }
     Attachments attachments;
-    wire::Body<T>::write(item, &attachments, value);
+    wire::Body<T>::write(std::span(item).subspan(kPrefix), &attachments, value);
     if (!attachments.handles.empty()) detail::keep_handles(*part_, attachments.handles);
   }
 
+  static constexpr std::size_t kPrefix = order == QueueOrder::by_priority ? sizeof(std::uint64_t) : 0;
+
   std::shared_ptr<detail::QueuePart> part_;
+};
+
+// All of them travel as the number of their handle.
+template <class AnyQueue>
+struct QueueCodec {
+  using Wire = std::uint64_t;
+  static Wire pack(const AnyQueue& queue, Attachments& attachments) { return attach(*queue.part(), attachments); }
+  static AnyQueue unpack(Wire id, const Attachments&) { return AnyQueue(open_queue(id, AnyQueue::kOrder)); }
+};
+
+}  // namespace detail
+
+// A queue of values between any processes, as Python's multiprocessing.Queue: many producers, many consumers, first in, first out. A
+// handle: copies are the same queue, also those that were arguments of a Process or items of another queue.
+//
+//     troupe::Queue<int> numbers(64);                  // at most so many wait; 0 or nothing: as many as there is memory for
+//     troupe::Process counter(count, numbers);         // numbers.put(1); …; numbers.close();
+//     for (int number : numbers) sum += number;        // ends when it is closed and drained
+//
+// What holds: any process may be killed at any moment, and the others go on. What was put is there, whole; what a killed producer was
+// putting is there whole or not at all. An item that was got is got once; one that was leased comes back from a consumer that died,
+// before all others and in its order, and after max_deliveries it is a dead letter. put() returned means it is kept as long as the queue
+// is; the queue is gone when its last user is.
+//
+// Python's names throw Full and Empty; try_…() do not. All throw QueueClosed for a put after close(), and for a get when nothing will
+// come any more; ProtocolError when a process has broken the shared memory; SystemError when there is no memory; std::length_error for
+// an item larger than 1 GiB.
+//
+// Threads: any.
+template <class T>
+class Queue : public detail::BasicQueue<T, detail::QueueOrder::first_in> {
+ public:
+  using detail::BasicQueue<T, detail::QueueOrder::first_in>::BasicQueue;
+
+ private:
+  friend struct detail::QueueCodec<Queue>;
+};
+
+// The same, but last in, first out, as Python's queue.LifoQueue. An item that was leased comes back to its old place: what was put
+// after it comes out before it. Overflow::drop_oldest makes it an undo stack of bounded depth.
+//
+// Slower than a Queue: one lock for producers and consumers.
+//
+// Threads: any.
+template <class T>
+class LifoQueue : public detail::BasicQueue<T, detail::QueueOrder::last_in> {
+ public:
+  using detail::BasicQueue<T, detail::QueueOrder::last_in>::BasicQueue;
+
+ private:
+  friend struct detail::QueueCodec<LifoQueue>;
+};
+
+// The same, but lowest priority number first, as Python's queue.PriorityQueue; items of equal priority come out in the order in which
+// they were put, whatever else is in them (Python compares the rest, too). An item that was leased comes back to its old place.
+//
+//     troupe::PriorityQueue<std::pair<int, std::string>> tasks;   // by the number; see PriorityOf
+//     tasks.put({2, "later"}), tasks.put({1, "soon"});
+//
+// The priority is read when an item is put, in the process that puts it: 64 bits, kept beside the item. There is no
+// Overflow::drop_oldest here: the constructor throws ConfigError.
+//
+// Threads: any.
+template <class T, class Priority = PriorityOf>
+class PriorityQueue : public detail::BasicQueue<T, detail::QueueOrder::by_priority, Priority> {
+ public:
+  using detail::BasicQueue<T, detail::QueueOrder::by_priority, Priority>::BasicQueue;
+
+ private:
+  friend struct detail::QueueCodec<PriorityQueue>;
 };
 
 // As Python's: put, get and empty is all that most need.
@@ -227,12 +289,13 @@ class SimpleQueue {
 
 // A queue whose producers can wait until all is done, as Python's: consumers say task_done() for each item that they got. Until then
 // it is leased to them: the items of one that died go to the others, so join() always returns while there is a consumer.
+// JoinableQueue<T, LifoQueue<T>> and JoinableQueue<T, PriorityQueue<T>> are the same with another order.
 //
 // Threads: any; task_done() is for the oldest item that this process got and did not say it for yet.
-template <class T>
-class JoinableQueue : public Queue<T> {
+template <class T, class Base = Queue<T>>
+class JoinableQueue : public Base {
  public:
-  using Queue<T>::Queue;
+  using Base::Base;
 
   T get() { return get(kForever); }
   T get(Duration timeout) { return *detail::require(take_until(deadline_after(timeout))); }
@@ -249,34 +312,36 @@ class JoinableQueue : public Queue<T> {
   auto begin() { return detail::QueueIterator<JoinableQueue>(*this); }
 
  private:
-  friend struct Codec<JoinableQueue>;
+  friend struct detail::QueueCodec<JoinableQueue>;
   friend class detail::QueueIterator<JoinableQueue>;
   std::optional<T> next() { return std::move(take_until(Clock::time_point::max()).value); }
-  typename Queue<T>::template Got<T> take_until(Clock::time_point deadline) {
+  typename Base::template Got<T> take_until(Clock::time_point deadline) {
     detail::LeasedItem item;
     const auto outcome = detail::take_task(*this->part(), item, deadline);
     if (outcome != detail::GetOutcome::item) return {outcome};
-    return {outcome, Queue<T>::decode(item.bytes)};
+    return {outcome, Base::decode(item.bytes)};
   }
 };
 
 template <class T>
-struct Codec<Queue<T>> {
+struct Codec<Queue<T>> : detail::QueueCodec<Queue<T>> {
   static constexpr std::string_view name = "queue";
   using Of = T;
-  using Wire = std::uint64_t;
-  static Wire pack(const Queue<T>& queue, Attachments& attachments) { return detail::attach(*queue.part_, attachments); }
-  static Queue<T> unpack(Wire id, const Attachments&) { return Queue<T>(detail::open_queue(id)); }
 };
 template <class T>
-struct Codec<JoinableQueue<T>> {
+struct Codec<LifoQueue<T>> : detail::QueueCodec<LifoQueue<T>> {
+  static constexpr std::string_view name = "lifo queue";
+  using Of = T;
+};
+template <class T, class Priority>
+struct Codec<PriorityQueue<T, Priority>> : detail::QueueCodec<PriorityQueue<T, Priority>> {
+  static constexpr std::string_view name = "priority queue";
+  using Of = T;
+};
+template <class T, class Base>
+struct Codec<JoinableQueue<T, Base>> : detail::QueueCodec<JoinableQueue<T, Base>> {
   static constexpr std::string_view name = "joinable queue";
   using Of = T;
-  using Wire = std::uint64_t;
-  static Wire pack(const JoinableQueue<T>& queue, Attachments& attachments) {
-    return detail::attach(*queue.part(), attachments);
-  }
-  static JoinableQueue<T> unpack(Wire id, const Attachments&) { return JoinableQueue<T>(detail::open_queue(id)); }
 };
 template <class T>
 struct Codec<SimpleQueue<T>> {

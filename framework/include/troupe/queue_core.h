@@ -59,6 +59,9 @@ class QueuePart;  // framework/handles/queue_part.h
 enum class PutOutcome { done, full, closed, dropped };
 enum class GetOutcome { item, empty, ended };
 
+// What comes out first; by_priority: the item that begins with the lowest number.
+enum class QueueOrder : std::uint32_t { first_in, last_in, by_priority };
+
 struct QueueLease {
   std::uint32_t entry = 0;
   std::uint32_t deliveries = 0;
@@ -75,8 +78,9 @@ inline Clock::time_point deadline_of(Duration timeout) {
   return timeout <= Duration::zero() ? kNotAtAll : deadline_after(timeout);
 }
 
-std::shared_ptr<QueuePart> make_queue(const QueueOptions& options);
-std::shared_ptr<QueuePart> open_queue(std::uint64_t id);
+std::shared_ptr<QueuePart> make_queue(const QueueOptions& options, QueueOrder order);
+// Throws ProtocolError if it is a queue of another order.
+std::shared_ptr<QueuePart> open_queue(std::uint64_t id, QueueOrder order);
 std::uint64_t attach(const QueuePart& queue, Attachments& attachments);
 // Handles in an item belong to the queue.
 void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
