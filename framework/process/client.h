@@ -139,6 +139,8 @@ class Client {
   void waits_for(ThingId thing);
   // Handles that lie in `holder` belong to it.
   void keep_things(ThingId holder, const std::vector<ThingId>& things);
+  // Until they have arrived somewhere, as often as they were kept there.
+  void unkeep_things(ThingId holder, const std::vector<ThingId>& things);
   // Before anybody uses this client.
   void granted(const ThingGrant& thing);
 

@@ -141,6 +141,15 @@ void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {
   send(request.bytes());
 }
 
+void Client::unkeep_things(ThingId holder, const std::vector<ThingId>& things) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto unkeep = request->initThing().initUnkeep();
+  unkeep.setHolder(holder);
+  unkeep.setHeld(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
 void Client::grant(ProcessId to, const std::vector<ThingId>& things) {
   Outgoing<control::Request> request;
   auto grant = request->initThing().initGrant();

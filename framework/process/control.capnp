@@ -106,6 +106,10 @@ struct ThingRequest {         # of what handles stand for: see things.h
       holder @4 :UInt64;
       held   @5 :List(UInt64);
     }
+    unkeep   :group {         # they have arrived
+      holder @9 :UInt64;
+      held   @10 :List(UInt64);
+    }
     grant    :group {         # before the start of that process, which finds them open
       to     @6 :UInt64;
       things @7 :List(UInt64);

@@ -33,7 +33,7 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
       const auto create = request.getCreate();
       const auto kind = static_cast<ThingKind>(create.getKind());
       if (static_cast<Serial>(create.getId() >> 32) != client.serial) throw ProtocolError("not a number to give");
-      if (kind != ThingKind::queue && kind != ThingKind::primitive) throw ProtocolError("unknown kind of thing");
+      if (kind < ThingKind::queue || kind > ThingKind::second_end) throw ProtocolError("unknown kind of thing");
       return things_.create(create.getId(), kind, descriptors.empty() ? os::Descriptor() : std::move(descriptors.front()),
                             client.serial);
     }
@@ -43,6 +43,9 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
       for (const ThingId held : read(request.getKeep().getHeld())) things_.keep(request.getKeep().getHolder(), held);
       return;
     case ThingRequest::WAITS: return look_for_circles();
+    case ThingRequest::UNKEEP:
+      for (const ThingId held : read(request.getUnkeep().getHeld())) things_.unkeep(request.getUnkeep().getHolder(), held);
+      return;
     case ThingRequest::GRANT: return grant(client, request.getGrant().getTo(), read(request.getGrant().getThings()));
   }
   throw ProtocolError("unknown request");

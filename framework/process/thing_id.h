@@ -11,7 +11,7 @@ namespace troupe::process {
 using ThingId = std::uint64_t;
 
 // How root puts it in order when a user has died.
-enum class ThingKind : std::uint8_t { queue = 1, primitive = 2 };
+enum class ThingKind : std::uint8_t { queue = 1, primitive = 2, first_end = 3, second_end = 4 };  // the last two: of a pipe
 
 // At a time, of one thing.
 inline constexpr std::uint32_t kThingUsersMax = 256;

@@ -6,6 +6,7 @@
 #include <troupe/errors.h>
 
 #include "os/memory.h"
+#include "pipe/recover.h"
 #include "queue/recover.h"
 #include "sync/barrier.h"
 #include "sync/recover.h"
@@ -18,6 +19,15 @@ os::Mapping map(const os::Descriptor& memory) {
   const auto size = os::shared_memory_size(memory);
   if (!size) throw ProtocolError("not shared memory");
   return {memory, *size};
+}
+
+bool is_end(ThingKind kind) { return kind == ThingKind::first_end || kind == ThingKind::second_end; }
+pipe::Side side_of(ThingKind kind) { return kind == ThingKind::first_end ? pipe::Side::first : pipe::Side::second; }
+
+os::Mapping map_pipe_header(const os::Descriptor& memory) {
+  const auto size = os::shared_memory_size(memory);
+  if (!size || *size < pipe::kPipeHeaderSize) throw ProtocolError("not a pipe");
+  return {memory, pipe::kPipeHeaderSize};
 }
 
 // A party from the start: it may die before its first wait(), and the others would wait for ever.
@@ -79,9 +89,18 @@ void Things::keep(ThingId holder, ThingId held) {
   const auto found = things_.find(holder);
   if (found == things_.end() || !things_.contains(held) || holder == held) return;
   auto& keeps = found->second.keeps;
-  if (std::ranges::find(keeps, held) != keeps.end()) return;
-  keeps.push_back(held);
-  hold(held);
+  const auto count = ++keeps[held];
+  if (count == 1) hold(held);
+  if (count == 0) keeps.erase(held);
+}
+
+void Things::unkeep(ThingId holder, ThingId held) {
+  const auto found = things_.find(holder);
+  if (found == things_.end() || !things_.contains(held) || holder == held) return;
+  auto& keeps = found->second.keeps;
+  if (--keeps[held] != 0) return;
+  keeps.erase(held);
+  let_go(held);
 }
 
 void Things::hold(ThingId id) {
@@ -135,9 +154,12 @@ void Things::drop_if_unused(ThingId id) {
   const auto found = things_.find(id);
   const bool is_used = std::ranges::any_of(found->second.users, [](const User& user) { return user.serial != 0; });
   if (is_used || found->second.held > 0) return;
+  tell_other_end(found->second);
   const auto keeps = std::move(found->second.keeps);
   things_.erase(found);
-  for (const ThingId kept : keeps) let_go(kept);
+  for (const auto& [kept, count] : keeps) {
+    if (count > 0) let_go(kept);
+  }
 }
 
 // The last one's affairs are sometimes settled by a user who lives: see sync/guarded.h.
@@ -154,7 +176,9 @@ bool Things::is_free(const Thing& thing, std::uint32_t slot) {
 void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
   if (!thing.memory || thing.broken) return;
   try {
-    if (thing.kind == ThingKind::queue) {
+    if (is_end(thing.kind)) {
+      pipe::recover(map_pipe_header(thing.memory).bytes(), side_of(thing.kind), slot);
+    } else if (thing.kind == ThingKind::queue) {
       queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot);
     } else {
       const os::Mapping mapping = map(thing.memory);
@@ -163,6 +187,14 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
     }
   } catch (const std::exception&) {
     thing.broken = true;
+  }
+}
+
+void Things::tell_other_end(const Thing& thing) {
+  if (!is_end(thing.kind) || !thing.memory) return;
+  try {
+    pipe::end_gone(map_pipe_header(thing.memory).bytes(), side_of(thing.kind));
+  } catch (const std::exception&) {  // those at the other end find out by themselves that it was overwritten
   }
 }
 

@@ -13,7 +13,8 @@
 namespace troupe::process {
 
 // The things behind all handles of the tree, in root: their memory, and who uses them under which slot. When a user ends, root puts
-// in order what it left in the memory, before anybody hears of the end. A thing that nobody uses or keeps is gone, with its memory.
+// in order what it left in the memory, before anybody hears of the end. A thing that nobody uses or keeps is gone, with its memory;
+// whoever uses the other end of that pipe is told.
 //
 // What holds: a slot is given out again only when the memory is recovered from its last user. A thing whose memory was overwritten
 // stays open to its users, who find out by themselves; nobody else may open it.
@@ -38,8 +39,10 @@ class Things {
   // One use less, by a user that lives.
   void close(ThingId id, Serial user);
 
-  // Handles that lie in a queue belong to it: `held` is kept as long as `holder` is there.
+  // Handles that lie in a queue or a pipe belong to it: `held` is kept as long as `holder` (of a pipe, the receiving end) is there.
   void keep(ThingId holder, ThingId held);
+  // Or until this was said as often; it may be said first.
+  void unkeep(ThingId holder, ThingId held);
   // A handle is on its way to somebody who does not live yet: it is kept until let_go().
   void hold(ThingId id);
   void let_go(ThingId id);
@@ -68,13 +71,14 @@ class Things {
     os::Descriptor memory;
     std::vector<User> users;  // by slot
     std::uint32_t held = 0;
-    std::vector<ThingId> keeps;
+    std::unordered_map<ThingId, std::int64_t> keeps;  // how often
     bool broken = false;
   };
 
   [[nodiscard]] static bool is_free(const Thing& thing, std::uint32_t slot);
   static void recover(Thing& thing, std::uint32_t slot, const End& end);
   void leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end);
+  static void tell_other_end(const Thing& thing);
   void drop_if_unused(ThingId id);
 
   std::unordered_map<ThingId, Thing> things_;

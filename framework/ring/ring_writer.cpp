@@ -40,10 +40,15 @@ bool RingWriter::look_for_room(std::uint64_t end) {
   return end <= room_end_;
 }
 
-std::uint64_t RingWriter::room_wanted() const {
-  const auto behind = [](std::uint64_t end, std::uint64_t by) { return end > by ? end - by : 1; };  // never 0: nobody waits
-  return std::max(behind(tail_, ring_.capacity / 2), behind(end_wanted_, ring_.capacity));
-}
+namespace {
+
+// Never 0: nobody waits.
+std::uint64_t behind(std::uint64_t end, std::uint64_t by) { return end > by ? end - by : 1; }
+
+}  // namespace
+
+std::uint64_t RingWriter::room_wanted() const { return std::max(behind(tail_, ring_.capacity / 2), room_needed()); }
+std::uint64_t RingWriter::room_needed() const { return behind(end_wanted_, ring_.capacity); }
 
 bool RingWriter::room_came(std::uint64_t wanted) const { return ring_.header->head.load(std::memory_order_acquire) >= wanted; }
 

@@ -74,6 +74,8 @@ class RingWriter {
   // Where the head has to come, at least, before another claim() is worthwhile: half of the ring free, and the claim that
   // failed must fit. For RingHeader::room_wanted.
   [[nodiscard]] std::uint64_t room_wanted() const;
+  // Where it has to come so that just the claim that failed fits.
+  [[nodiscard]] std::uint64_t room_needed() const;
 
   // The head has come there, as far as one can see now.
   [[nodiscard]] bool room_came(std::uint64_t wanted) const;

@@ -9,10 +9,10 @@
 #include "support/catch.h"
 #include "support/leftovers.h"
 #include "support/stepper.h"
+#include "support/survivors.h"
 #include "sync/memory.h"
 #include "sync/recover.h"
 #include "sync/scenarios.h"
-#include "sync/survivors.h"
 
 using namespace troupe;
 using namespace troupe::test;

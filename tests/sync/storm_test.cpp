@@ -9,13 +9,13 @@
 
 #include "support/catch.h"
 #include "support/leftovers.h"
+#include "support/survivors.h"
 #include "sync/barrier.h"
 #include "sync/condition.h"
 #include "sync/memory.h"
 #include "sync/recover.h"
 #include "sync/scenarios.h"
 #include "sync/semaphore.h"
-#include "sync/survivors.h"
 #include "sync/value.h"
 
 using namespace troupe;

@@ -10,6 +10,7 @@
 #include <troupe/duration.h>
 #include <troupe/errors.h>
 #include <troupe/message.h>
+#include <troupe/pipe.h>
 #include <troupe/process.h>
 #include <troupe/program.h>
 #include <troupe/queue.h>

@@ -1,4 +1,4 @@
-#include "sync/survivors.h"
+#include "support/survivors.h"
 
 #include <sched.h>
 #include <sys/prctl.h>

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <troupe/errors.h>
+
+#include "os/memory.h"
+#include "pipe/end.h"
+#include "program/shared_thing.h"
+
+namespace troupe::detail {
+
+// An end of a pipe as one process uses it.
+//
+// Threads: any.
+class PipePart final : public program::SharedThing {
+ public:
+  PipePart(process::ThingId id, process::ThingAccess access)
+      : SharedThing(id, std::move(access)), memory_(map(memory())), side_(side_of(id)), end(memory_.bytes(), side_, slot()) {}
+
+  // The other end's number, which root knows it by.
+  [[nodiscard]] process::ThingId peer() const { return header().ends[pipe::index(other(side_))].load(std::memory_order_relaxed); }
+
+ private:
+  static os::Mapping map(const os::Descriptor& memory) {
+    const auto size = os::shared_memory_size(memory);
+    if (!size) throw ProtocolError("a handle of what is no shared memory");
+    return {memory, *size};
+  }
+  [[nodiscard]] pipe::PipeHeader& header() const { return pipe::header_of(memory_.bytes()); }
+  // Whoever makes a pipe makes the part of the first end, then that of the second, before anybody else has a handle of it.
+  pipe::Side side_of(process::ThingId id) {
+    for (const auto side : {pipe::Side::first, pipe::Side::second}) {
+      auto& name = header().ends[pipe::index(side)];
+      if (name.load(std::memory_order_relaxed) == 0) name.store(id, std::memory_order_relaxed);
+      if (name.load(std::memory_order_relaxed) == id) return side;
+    }
+    throw ProtocolError("a handle of what is no end of a pipe");
+  }
+
+  os::Mapping memory_;
+  pipe::Side side_;
+
+ public:
+  pipe::End end;
+};
+
+}  // namespace troupe::detail

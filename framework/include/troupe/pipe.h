@@ -1,0 +1,175 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <troupe/duration.h>
+#include <troupe/value.h>
+
+namespace troupe {
+
+// Everything that was sent is received, and nobody holds the other end any more, as Python's EOFError.
+class EndOfFile : public std::runtime_error {
+ public:
+  EndOfFile() : std::runtime_error("the other end of the pipe is closed, and there is nothing left to receive") {}
+};
+// Nobody holds the other end any more, who could receive what is sent, as Python's BrokenPipeError.
+class BrokenPipe : public std::runtime_error {
+ public:
+  BrokenPipe() : std::runtime_error("the other end of the pipe is closed") {}
+};
+
+struct PipeOptions {
+  bool duplex = true;                               // or: the first only receives, the second only sends
+  std::size_t ring_bytes = std::size_t{256} << 10;  // of shared memory each way: a power of two, 1 KiB to 1 GiB
+};
+
+namespace detail {
+
+class PipePart;  // framework/handles/pipe_part.h
+
+struct PipeFrame {
+  std::vector<std::byte> bytes;
+  std::vector<std::uint64_t> handles;
+};
+
+std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const PipeOptions& options);
+std::shared_ptr<PipePart> open_pipe(std::uint64_t id);
+std::uint64_t attach(const PipePart& end, Attachments& attachments);
+
+[[nodiscard]] bool can_send(const PipePart& end);
+[[nodiscard]] bool can_receive(const PipePart& end);
+// Throws BrokenPipe.
+void send(PipePart& end, std::span<const std::byte> bytes);
+// The handles stand behind the bytes.
+void send(PipePart& end, std::vector<std::byte>& bytes, const std::vector<std::uint64_t>& handles);
+// False if there was none in time. Throws EndOfFile.
+bool receive(PipePart& end, PipeFrame& frame, Clock::time_point deadline);
+// The handles that came with a frame are open now, or not wanted.
+void arrived(PipePart& end, const PipeFrame& frame) noexcept;
+bool poll(const PipePart& end, Clock::time_point deadline);
+// Of this thread: keeps its memory from one frame to the next.
+PipeFrame& frame_buffer();
+
+}  // namespace detail
+
+// One end of a pipe, as Python's multiprocessing.connection.Connection. A handle: argument of a Process, item of a queue, field of a
+// value, also of one that is sent over a pipe. Copies are the same end; so are those in other processes.
+//
+//     auto [ours, theirs] = troupe::Pipe();
+//     troupe::Process child(answer, theirs);   // theirs.recv<int>(); …; theirs.send("done");
+//     child.start();
+//     theirs.close();                          // now only the child holds it: its death is our end of file
+//     ours.send(42);
+//     std::cout << ours.recv<std::string>() << '\n';
+//
+// What holds: values arrive whole, in order, each once, whatever is killed. An end is closed when no process holds it any more: all have
+// closed it, or ended, or been killed. Then the other side receives what is left, and after that EndOfFile; to send is BrokenPipe. This
+// comes at once (root sees to it), also to those who are blocked. As in Python, whoever made the pipe holds both ends: close the one you
+// gave away.
+//
+// Processes that share an end take turns: a value goes to one of them. If one is killed while it receives, another receives that value,
+// but for one larger than a quarter of the ring, which may be lost with it. One killed while it sends such a value leaves nothing of it.
+//
+// All throw std::logic_error on a closed Connection, and where this end cannot do that; ProtocolError when a process has overwritten
+// the shared memory.
+//
+// Threads: any; one at a time sends and one at a time receives. close() is for this object alone.
+class Connection {
+ public:
+  // Waits for room. Throws BrokenPipe; std::length_error for more than 4 GiB.
+  template <class T>
+  void send(const T& value) {
+    wire::check_encodable<T>();
+    auto& bytes = detail::frame_buffer().bytes;
+    bytes.resize(encoded_size(value));
+    Attachments attachments;
+    encode_to(bytes, &attachments, value);
+    if (attachments.handles.empty()) [[likely]] return detail::send(end(), bytes);
+    detail::send(end(), bytes, attachments.handles);
+  }
+  // Waits for a value. Throws EndOfFile; TypeMismatch for one of another type, which is gone then.
+  template <class T>
+  T recv() {
+    return *receive<T>(Clock::time_point::max());
+  }
+  // Nothing if none came in time. Throws as recv().
+  template <class T>
+  std::optional<T> try_recv(Duration timeout = Duration::zero()) {
+    return receive<T>(timeout <= Duration::zero() ? Clock::time_point::min() : deadline_after(timeout));
+  }
+
+  // The same for bytes as they are: what was sent by send_bytes() is for recv_bytes().
+  void send_bytes(std::span<const std::byte> bytes) { detail::send(end(), bytes); }
+  void send_bytes(std::string_view bytes) { send_bytes(std::as_bytes(std::span(bytes))); }
+  std::vector<std::byte> recv_bytes() {
+    std::vector<std::byte> bytes;
+    recv_bytes(bytes);
+    return bytes;
+  }
+  // Into `bytes`, whose memory is used again.
+  void recv_bytes(std::vector<std::byte>& bytes);
+
+  // Something can be received, or the file has ended, within `timeout`.
+  [[nodiscard]] bool poll(Duration timeout = Duration::zero()) {
+    return detail::poll(end(), timeout <= Duration::zero() ? Clock::time_point::min() : deadline_after(timeout));
+  }
+
+  // This object is not to be used any more. The end is closed when no other one is left, here or elsewhere.
+  void close() { part_.reset(); }
+  [[nodiscard]] bool closed() const { return !part_; }
+  [[nodiscard]] bool readable() const { return detail::can_receive(end()); }
+  [[nodiscard]] bool writable() const { return detail::can_send(end()); }
+
+ private:
+  friend struct Codec<Connection>;
+  friend std::pair<Connection, Connection> Pipe(const PipeOptions& options);
+  explicit Connection(std::shared_ptr<detail::PipePart> part) : part_(std::move(part)) {}
+
+  [[nodiscard]] detail::PipePart& end() const {
+    if (part_) [[likely]] return *part_;
+    throw std::logic_error("this Connection is closed");
+  }
+  template <class T>
+  std::optional<T> receive(Clock::time_point deadline) {
+    wire::check_receivable<T>();
+    auto& end = this->end();
+    auto& frame = detail::frame_buffer();
+    if (!detail::receive(end, frame, deadline)) return {};
+    if (frame.handles.empty()) [[likely]] return decode_value<T>(frame.bytes);
+    const Arrival arrival{end, std::exchange(frame, {})};
+    const Attachments attachments{.handles = arrival.frame.handles, .descriptors = {}};
+    return decode_value<T>(arrival.frame.bytes, &attachments);
+  }
+  struct Arrival {
+    detail::PipePart& end;
+    detail::PipeFrame frame;
+    ~Arrival() { detail::arrived(end, frame); }
+  };
+
+  std::shared_ptr<detail::PipePart> part_;
+};
+
+// Two ends of a new pipe: what one sends the other receives. With duplex = false the first only receives and the second only sends.
+// Throws SystemError when there is no memory or no descriptor, std::invalid_argument for other ring_bytes, std::logic_error where there
+// is no Program.
+[[nodiscard]] std::pair<Connection, Connection> Pipe(const PipeOptions& options);
+[[nodiscard]] inline std::pair<Connection, Connection> Pipe(bool duplex = true) { return Pipe(PipeOptions{.duplex = duplex}); }
+
+template <>
+struct Codec<Connection> {
+  static constexpr std::string_view name = "connection";
+  using Wire = std::uint64_t;
+  static Wire pack(const Connection& connection, Attachments& attachments) { return detail::attach(connection.end(), attachments); }
+  static Connection unpack(Wire id, const Attachments&) { return Connection(detail::open_pipe(id)); }
+};
+
+}  // namespace troupe

@@ -1,0 +1,262 @@
+#include "pipe/end.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include <troupe/errors.h>
+
+#include "os/futex.h"
+#include "shared/spin.h"
+
+namespace troupe::pipe {
+namespace {
+
+constexpr int kSpinsMore = 2;  // than for a lock
+
+// Room for pieces to come, which the sender only claims.
+constexpr std::size_t kReserveMax = std::size_t{64} << 20;
+
+template <class Happened>
+bool happens_soon(Happened happened) {
+  for (int spins = kSpinsMore * shared::spins_allowed(); spins > 0; --spins) {
+    if (happened()) return true;
+    shared::pause();
+  }
+  return happened();
+}
+
+// A full fence when it goes.
+class Held {
+ public:
+  Held(shared::OwnerLock& lock, shared::Slot me, Clock::time_point deadline) : lock_(lock), held_(lock.lock_until(me, deadline)) {}
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() {
+    if (held_) lock_.unlock();
+  }
+  explicit operator bool() const { return held_; }
+
+ private:
+  shared::OwnerLock& lock_;
+  bool held_;
+};
+
+void wake(HalfWord& epoch) {
+  epoch.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake_all(epoch);
+}
+
+void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
+
+}  // namespace
+
+End::End(std::span<std::byte> memory, Side side, shared::Slot slot)
+    : header_(&header_of(memory)),
+      me_(slot),
+      out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side)},
+      in_{.way = &header_of(memory).ways[index(other(side))], .ring = ring_of(memory, other(side))} {
+  if (sends()) out_.header = ring::Ring(out_.ring).header;
+  if (receives()) in_.header = ring::Ring(in_.ring).header;
+}
+
+template <class Work>
+void End::guarded(Work work) {
+  if (poisoned_.load(std::memory_order_relaxed)) [[unlikely]]
+    throw ProtocolError("this pipe's shared memory was overwritten");
+  try {
+    work();
+  } catch (const ProtocolError&) {
+    poisoned_.store(true, std::memory_order_relaxed);
+    throw;
+  }
+}
+
+// Sending.
+
+bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
+  if (bytes.size() > kFrameMax || attached > kAttachedMax)
+    throw std::length_error("a pipe takes frames of at most 4 GiB, with at most 16,383 handles");
+  const auto count = static_cast<std::uint16_t>(attached << kAttachedShift);
+  bool sent = false;
+  guarded([&] {
+    const Held held(out_.way->send_lock, me_, Clock::time_point::max());
+    sent = bytes.size() < record_max() ? send_record({}, bytes, count) : send_pieces(bytes, count);
+  });
+  if (sent) tell_receiver();
+  return sent;
+}
+
+// Another process may have written since: then its index is not where ours is.
+ring::RingWriter& End::writer() {
+  if (!out_.index || out_.header->tail.load(std::memory_order_relaxed) != out_.index->published()) [[unlikely]]
+    out_.index.emplace(out_.ring);
+  return *out_.index;
+}
+
+bool End::send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
+  ring::RingWriter& ring = writer();
+  const std::size_t size = front.size() + bytes.size();
+  std::byte* room = nullptr;
+  while (true) {
+    if (out_.way->no_receiver.load(std::memory_order_acquire) != 0) [[unlikely]]
+      return false;
+    if ((room = ring.claim_unzeroed(size)) != nullptr) break;
+    wait_for_room();
+  }
+  if (!front.empty()) std::memcpy(room, front.data(), front.size());
+  if (!bytes.empty()) std::memcpy(room + front.size(), bytes.data(), bytes.size());
+  ring.commit(size, tag);
+  ring.publish();
+  return true;
+}
+
+bool End::send_pieces(std::span<const std::byte> bytes, std::uint16_t attached) {
+  const std::uint64_t size = bytes.size();
+  auto front = std::as_bytes(std::span(&size, 1));
+  auto tag = static_cast<std::uint16_t>(attached | static_cast<std::uint16_t>(Part::first));
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(bytes.size(), record_max() - front.size()));
+    if (!send_record(front, piece, tag)) return false;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    tell_receiver();
+    bytes = bytes.subspan(piece.size());
+    front = {};
+    tag = static_cast<std::uint16_t>(Part::more);
+  }
+  return true;
+}
+
+// Whatever the outcome, the claim is to be tried again. While we are awake, half of the ring is worth waiting for; asleep, any room is:
+// the receiver may wait for what we do next.
+void End::wait_for_room() {
+  const ring::RingWriter& ring = *out_.index;
+  const std::uint64_t half = ring.room_wanted();
+  if (happens_soon([&] { return ring.room_came(half); })) return;
+  const std::uint64_t position = ring.room_needed();
+  const std::uint32_t epoch = out_.way->room_epoch.load(std::memory_order_seq_cst);
+  out_.header->room_wanted.store(position, std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // with tell_sender(): one of us sees the other's
+  const bool changed = ring.room_came(position) || out_.way->no_receiver.load(std::memory_order_acquire) != 0;
+  if (!changed) os::futex_wait(out_.way->room_epoch, epoch);
+}
+
+// After a full fence since the ring was published.
+void End::tell_receiver() const {
+  HalfWord& asleep = out_.header->reader_asleep;
+  if (asleep.load(std::memory_order_seq_cst) == 0) [[likely]]
+    return;
+  if (asleep.exchange(0, std::memory_order_seq_cst) != 0) wake(out_.way->data_epoch);
+}
+
+// Receiving.
+
+End::Received End::receive(Frame& frame, Clock::time_point deadline) {
+  Received received = Received::late;
+  guarded([&] {
+    const Held held(in_.way->receive_lock, me_, deadline);
+    if (held) received = receive_locked(frame, deadline);
+  });
+  if (received == Received::frame) tell_sender();
+  return received;
+}
+
+ring::RingReader& End::reader() {
+  if (!in_.index || in_.header->head.load(std::memory_order_relaxed) != in_.index->head()) [[unlikely]]
+    in_.index.emplace(in_.ring);
+  return *in_.index;
+}
+
+End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
+  ring::RingReader& ring = reader();
+  std::uint64_t missing = 0;  // of a frame whose first pieces we have
+  while (true) {
+    const ring::Frame* record = ring.peek();
+    if (!record) {
+      if (const auto end = wait_for_data(missing, missing > 0 ? Clock::time_point::max() : deadline)) return *end;
+      continue;
+    }
+    auto bytes = record->bytes();
+    const auto part = static_cast<Part>(record->tag & kPartMask);
+    if (part == Part::whole) [[likely]] {
+      frame.bytes.assign(bytes.begin(), bytes.end());
+      frame.attached = record->tag >> kAttachedShift;
+      ring.release();
+      return Received::frame;
+    }
+    if (part == Part::first) {
+      if (bytes.size() <= sizeof missing) throw ProtocolError("a pipe's peer sent a malformed frame");
+      std::memcpy(&missing, bytes.data(), sizeof missing);
+      if (missing == 0 || missing > kFrameMax) throw ProtocolError("a pipe's peer sent a frame that is too large");
+      bytes = bytes.subspan(sizeof missing);
+      frame.bytes.clear();
+      frame.bytes.reserve(std::min<std::size_t>(missing, kReserveMax));
+      frame.attached = record->tag >> kAttachedShift;
+    }
+    // Else what is left of a frame whose receiver died.
+    const bool ours = missing > 0;
+    if (ours) {
+      if (bytes.size() > missing) throw ProtocolError("a pipe's peer sent more than it said");
+      append(frame.bytes, bytes);
+      missing -= bytes.size();
+    }
+    ring.release();
+    if (ours && missing == 0) return Received::frame;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    tell_sender();
+  }
+}
+
+// Nothing: look again. What is missing of a frame whose sender died over it will not come.
+std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, Clock::time_point deadline) {
+  ring::RingReader& ring = *in_.index;
+  const bool may_wait = deadline != Clock::time_point::min();
+  if (may_wait && happens_soon([&] { return ring.has_more(); })) return {};
+  const std::uint32_t epoch = arm();
+  if (ring.has_more()) return {};
+  if (in_.way->no_sender.load(std::memory_order_acquire) != 0) {
+    if (ring.has_more()) return {};
+    return Received::ended;
+  }
+  if (missing > 0 && !in_.way->send_lock.holder()) {
+    std::atomic_thread_fence(std::memory_order_acquire);  // what was sent before the lock became free is seen now
+    if (!ring.has_more()) missing = 0;
+    return {};
+  }
+  if (may_wait && (os::futex_wait(in_.way->data_epoch, epoch, deadline) || ring.has_more())) return {};
+  return Received::late;
+}
+
+std::uint32_t End::arm() const {
+  const std::uint32_t epoch = in_.way->data_epoch.load(std::memory_order_seq_cst);
+  in_.header->reader_asleep.store(1, std::memory_order_seq_cst);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // with tell_receiver(): one of us sees the other's
+  return epoch;
+}
+
+bool End::ready() const {
+  return in_.header->tail.load(std::memory_order_acquire) != in_.header->head.load(std::memory_order_acquire) ||
+         in_.way->no_sender.load(std::memory_order_acquire) != 0;
+}
+
+bool End::poll(Clock::time_point deadline) const {
+  if (ready()) return true;
+  while (deadline > Clock::now()) {
+    const std::uint32_t epoch = arm();
+    if (ready()) return true;
+    os::futex_wait(in_.way->data_epoch, epoch, deadline);
+    if (ready()) return true;
+  }
+  return false;
+}
+
+// After a full fence since the ring's head moved.
+void End::tell_sender() const {
+  Word& wanted = in_.header->room_wanted;
+  const std::uint64_t position = wanted.load(std::memory_order_seq_cst);
+  if (position == 0 || in_.header->head.load(std::memory_order_relaxed) < position) [[likely]]
+    return;
+  if (wanted.exchange(0, std::memory_order_seq_cst) != 0) wake(in_.way->room_epoch);
+}
+
+}  // namespace troupe::pipe

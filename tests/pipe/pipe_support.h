@@ -1,0 +1,73 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "os/memory.h"
+#include "pipe/end.h"
+#include "pipe/recover.h"
+
+// A small pipe in memory that forked processes share, and frames that tell whether they are whole.
+namespace pipe_test {
+
+using Memory = std::span<std::byte>;
+using troupe::pipe::End;
+using troupe::pipe::Frame;
+using troupe::pipe::PipeShape;
+using troupe::pipe::Side;
+
+// Frames of up to 127 bytes go in one record.
+inline constexpr PipeShape kSmall{.ring_capacity = 512, .duplex = true};
+
+class PipeMemory {
+ public:
+  explicit PipeMemory(const PipeShape& shape = kSmall) : mapping_(troupe::os::make_shared_memory("pipe-test", size_of(shape)), size_of(shape)) {
+    troupe::pipe::format(bytes(), shape);
+  }
+  [[nodiscard]] Memory bytes() const { return mapping_.bytes().first(mapping_.bytes().size() - kBehind); }
+  // With the counter behind it.
+  [[nodiscard]] Memory all() const { return mapping_.bytes(); }
+
+  static constexpr std::size_t kBehind = 64;
+
+ private:
+  static std::size_t size_of(const PipeShape& shape) { return troupe::pipe::memory_size(shape) + kBehind; }
+  troupe::os::Mapping mapping_;
+};
+
+inline Memory pipe_in(Memory all) { return all.first(all.size() - PipeMemory::kBehind); }
+// Of the victim: so many of its operations have returned.
+inline std::atomic<std::uint32_t>& done(Memory all) {
+  return *reinterpret_cast<std::atomic<std::uint32_t>*>(all.data() + all.size() - PipeMemory::kBehind);
+}
+
+// Frame `number`: that byte so often; small ones and, each third, one in pieces.
+inline std::size_t frame_size(unsigned number) { return number % 3 == 2 ? 260 + number % 7 : 30 + number * 23 % 60; }
+inline std::vector<std::byte> frame(unsigned number) { return std::vector(frame_size(number), static_cast<std::byte>(number)); }
+
+inline void send(End& end, unsigned number) {
+  if (!end.send(frame(number), number % 5)) throw std::runtime_error("nobody can receive");
+}
+
+// Its number. Nothing if there is none. Throws for a torn one.
+inline std::optional<unsigned> receive(End& end, troupe::Clock::time_point deadline = troupe::Clock::time_point::min()) {
+  Frame got;
+  if (end.receive(got, deadline) != End::Received::frame) return {};
+  const unsigned number = got.bytes.empty() ? 0 : static_cast<unsigned>(got.bytes[0]);
+  if (got.bytes != frame(number) || got.attached != number % 5) throw std::runtime_error("a torn frame");
+  return number;
+}
+inline unsigned receive_now(End& end) {
+  const auto number = receive(end, troupe::Clock::time_point::max());
+  if (!number) throw std::runtime_error("the end of the file");
+  return *number;
+}
+
+}  // namespace pipe_test

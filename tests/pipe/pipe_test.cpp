@@ -1,0 +1,167 @@
+#include <troupe/errors.h>
+
+#include <chrono>
+#include <numeric>
+#include <thread>
+
+#include "pipe_support.h"
+#include "ring/ring.h"
+#include "support/catch.h"
+#include "support/leftovers.h"
+
+using namespace std::chrono_literals;
+using namespace troupe;
+using namespace pipe_test;
+
+TEST_CASE("frames go both ways, in order, whole, also those larger than the ring") {
+  const test::Leftovers leftovers;
+  const PipeMemory memory;
+  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  std::thread echo([&] {
+    Frame frame;
+    while (b.receive(frame) == End::Received::frame && b.send(frame.bytes, frame.attached)) {
+    }
+  });
+  for (const std::size_t size : {0, 1, 7, 8, 127, 128, 129, 500, 511, 512, 513, 4000, 100'000}) {
+    std::vector<std::byte> bytes(size);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 7 + size);
+    REQUIRE(a.send(bytes, 3));
+    Frame back;
+    REQUIRE(a.receive(back) == End::Received::frame);
+    CHECK(back.bytes == bytes);
+    CHECK(back.attached == 3);
+  }
+  pipe::end_gone(memory.bytes(), Side::first);
+  echo.join();
+}
+
+TEST_CASE("a pipe of one direction") {
+  const PipeShape shape{.ring_capacity = 1024, .duplex = false};
+  const PipeMemory memory(shape);
+  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  CHECK(a.receives());
+  CHECK_FALSE(a.sends());
+  CHECK(b.sends());
+  CHECK_FALSE(b.receives());
+  send(b, 1);
+  CHECK(receive(a) == 1u);
+}
+
+TEST_CASE("poll and receive wait as long as they were told") {
+  const PipeMemory memory;
+  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  Frame frame;
+  CHECK_FALSE(a.poll(Clock::time_point::min()));
+  CHECK_FALSE(a.poll(Clock::now() + 1ms));
+  CHECK(a.receive(frame, Clock::now() + 1ms) == End::Received::late);
+  CHECK(a.receive(frame, Clock::time_point::min()) == End::Received::late);
+  std::thread late([&] { send(b, 4); });
+  CHECK(a.poll(Clock::time_point::max()));
+  late.join();
+  CHECK(receive(a) == 4u);
+}
+
+TEST_CASE("what was sent before the end is received, then the end; and nothing can be sent there") {
+  const PipeMemory memory;
+  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  send(b, 1), send(b, 2);
+  pipe::end_gone(memory.bytes(), Side::second);
+  CHECK(receive(a) == 1u);
+  CHECK(a.poll(Clock::time_point::min()));
+  CHECK(receive(a) == 2u);
+  Frame frame;
+  CHECK(a.poll(Clock::time_point::max()));
+  CHECK(a.receive(frame) == End::Received::ended);
+  CHECK(a.receive(frame) == End::Received::ended);
+  CHECK_FALSE(a.send(frame.bytes));
+}
+
+TEST_CASE("those who are blocked hear of the other end's death") {
+  const PipeMemory memory;
+  End a(memory.bytes(), Side::first, 0);
+  std::thread receiver([&] {
+    Frame frame;
+    CHECK(a.receive(frame) == End::Received::ended);
+  });
+  std::thread sender([&] {
+    while (a.send(frame(3))) {
+    }
+  });
+  std::thread large([&] { CHECK_FALSE(a.send(std::vector<std::byte>(100'000))); });
+  pipe::end_gone(memory.bytes(), Side::second);
+  receiver.join(), sender.join(), large.join();
+}
+
+TEST_CASE("processes and threads that share an end take turns, and each frame comes once") {
+  const PipeMemory memory({.ring_capacity = 1024, .duplex = false});
+  constexpr unsigned kSenders = 3, kReceivers = 3, kEach = 2000;
+  std::vector<std::thread> threads;
+  std::vector<std::vector<unsigned>> got(kReceivers);
+  std::vector<unsigned> sums(kSenders);
+  for (unsigned sender = 0; sender < kSenders; ++sender) {
+    threads.emplace_back([&, sender] {
+      End end(memory.bytes(), Side::second, sender / 2);  // two of one process, one of another
+      for (unsigned i = 0; i < kEach; ++i) {
+        // Now and then one in pieces.
+        std::vector<std::uint32_t> words(i % 50 == 0 ? 400 : 4, sender * kEach + i);
+        REQUIRE(end.send(std::as_bytes(std::span(words))));
+      }
+    });
+  }
+  for (unsigned receiver = 0; receiver < kReceivers; ++receiver) {
+    threads.emplace_back([&, receiver] {
+      End end(memory.bytes(), Side::first, receiver / 2);
+      Frame frame;
+      while (end.receive(frame) == End::Received::frame) {
+        std::vector<std::uint32_t> words(frame.bytes.size() / 4);
+        std::memcpy(words.data(), frame.bytes.data(), frame.bytes.size());
+        if (words.empty() || std::ranges::any_of(words, [&](auto word) { return word != words[0]; })) throw std::logic_error("torn");
+        got[receiver].push_back(words[0]);
+      }
+    });
+  }
+  for (unsigned i = 0; i < kSenders; ++i) threads[i].join();
+  pipe::end_gone(memory.bytes(), Side::second);
+  for (unsigned i = kSenders; i < threads.size(); ++i) threads[i].join();
+  std::vector<unsigned> all;
+  for (const auto& some : got) {
+    // Of one sender, each receiver sees a rising order.
+    for (unsigned sender = 0; sender < kSenders; ++sender) {
+      std::vector<unsigned> of_sender;
+      std::ranges::copy_if(some, std::back_inserter(of_sender), [&](unsigned value) { return value / kEach == sender; });
+      CHECK(std::ranges::is_sorted(of_sender));
+    }
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  std::ranges::sort(all);
+  std::vector<unsigned> expected(kSenders * kEach);
+  std::iota(expected.begin(), expected.end(), 0u);
+  CHECK(all == expected);
+}
+
+TEST_CASE("one end passes from one process to another between any two frames") {
+  const PipeMemory memory;
+  End first(memory.bytes(), Side::first, 0), second(memory.bytes(), Side::first, 1);
+  End to_first(memory.bytes(), Side::second, 0), to_second(memory.bytes(), Side::second, 1);
+  unsigned sent = 0, received = 0;
+  for (unsigned round = 0; round < 200; ++round) {
+    for (unsigned i = 0; i < 1 + round % 2; ++i) send(round % 3 == 0 ? first : second, sent++ % 250);
+    while (const auto number = receive(round % 5 < 2 ? to_first : to_second)) REQUIRE(*number == received++ % 250);
+    REQUIRE(received == sent);
+  }
+}
+
+TEST_CASE("memory that is no pipe is refused, and what breaks the rules poisons an end") {
+  const PipeMemory memory;
+  CHECK_THROWS_AS(End(memory.bytes().first(100), Side::first, 0), ProtocolError);
+  CHECK_THROWS_AS(End(memory.bytes().first(memory.bytes().size() - 64), Side::first, 0), ProtocolError);
+  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  send(b, 1);
+  auto& tail = ring::Ring(pipe::ring_of(memory.bytes(), Side::second)).header->tail;
+  tail = tail + 4096;
+  Frame frame;
+  CHECK_THROWS_AS(a.receive(frame), ProtocolError);
+  CHECK_THROWS_AS(a.receive(frame), ProtocolError);
+  CHECK_THROWS_AS(a.send(frame.bytes), ProtocolError);
+  CHECK_THROWS_AS(b.send(frame.bytes), ProtocolError);
+}
