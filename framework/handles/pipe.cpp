@@ -77,6 +77,7 @@ bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   const auto received = part.end.receive(came, deadline);
   frame.bytes = std::move(came.bytes);
   frame.handles.clear();
+  part.settle_bell();
   if (received == pipe::End::Received::ended) throw EndOfFile();
   if (received == pipe::End::Received::late) return false;
   if (came.attached == 0) [[likely]] return true;
@@ -95,9 +96,16 @@ void arrived(PipePart& part, const PipeFrame& frame) noexcept {
   }
 }
 
-bool poll(const PipePart& part, Clock::time_point deadline) {
+bool poll(PipePart& part, Clock::time_point deadline) {
   if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
-  return part.end.poll(deadline);
+  const bool ready = part.end.poll(deadline);
+  if (!ready) part.settle_bell();
+  return ready;
+}
+
+int descriptor_of(PipePart& part) {
+  if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
+  return part.bell().descriptor();
 }
 
 PipeFrame& frame_buffer() {

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <atomic>
+#include <memory>
+#include <mutex>
+
 #include <troupe/errors.h>
 
+#include "handles/bell.h"
 #include "os/memory.h"
 #include "pipe/end.h"
 #include "program/shared_thing.h"
@@ -18,6 +23,18 @@ class PipePart final : public program::SharedThing {
 
   // The other end's number, which root knows it by.
   [[nodiscard]] process::ThingId peer() const { return header().ends[pipe::index(other(side_))].load(std::memory_order_relaxed); }
+
+  // Made when it is first asked for.
+  [[nodiscard]] Bell& bell() {
+    const std::scoped_lock lock(mutex_);
+    if (!bell_) bell_ = std::make_unique<Bell>(end);
+    has_bell_.store(true, std::memory_order_release);
+    return *bell_;
+  }
+  // Something was received, or it was seen that there is nothing.
+  void settle_bell() {
+    if (has_bell_.load(std::memory_order_acquire)) [[unlikely]] bell_->settle();
+  }
 
  private:
   static os::Mapping map(const os::Descriptor& memory) {
@@ -41,6 +58,11 @@ class PipePart final : public program::SharedThing {
 
  public:
   pipe::End end;
+
+ private:
+  std::mutex mutex_;
+  std::unique_ptr<Bell> bell_;
+  std::atomic<bool> has_bell_{false};
 };
 
 }  // namespace troupe::detail

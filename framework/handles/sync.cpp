@@ -127,6 +127,30 @@ Barrier Codec<Barrier>::unpack(Wire wire, const Attachments&) {
   return barrier;
 }
 
+namespace {
+
+constexpr std::size_t kBlockSizeMax = std::size_t{128} << 30;
+
+std::size_t lines_for(std::size_t size) {
+  if (size == 0) throw std::invalid_argument("shared memory has a size");
+  if (size > kBlockSizeMax) throw std::length_error("a block of shared memory is 128 GiB at most");
+  return (size + 63) / 64;
+}
+
+}  // namespace
+
+SharedMemory::SharedMemory(std::size_t size) : lines_(lines_for(size)), size_(size) {}
+SharedMemory::SharedMemory(RawArray<Line> lines, std::size_t size) : lines_(std::move(lines)), size_(size) {
+  if (lines_for(size) != lines_.size()) throw ProtocolError("a handle of shared memory of another size");
+}
+Codec<SharedMemory>::Wire Codec<SharedMemory>::pack(const SharedMemory& memory, Attachments& attachments) {
+  return {Codec<RawArray<SharedMemory::Line>>::pack(memory.lines_, attachments), memory.size_};
+}
+SharedMemory Codec<SharedMemory>::unpack(Wire wire, const Attachments& attachments) {
+  const auto [id, size] = wire;
+  return {Codec<RawArray<SharedMemory::Line>>::unpack(id, attachments), size};
+}
+
 namespace detail {
 
 bool acquire_or_tell(sync::AnyLock& lock, const program::SharedThing& thing, bool block, Duration timeout) {

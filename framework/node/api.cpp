@@ -233,7 +233,7 @@ Asked<Address> Actor::look_up(const std::string& name, Duration timeout) {
 
 void Actor::register_name(const std::string& name) { node::inner_core().tree().register_name(name, self()); }
 
-Timer Actor::after(Duration delay, Function<void()> then) {
+Actor::Timer Actor::after(Duration delay, Function<void()> then) {
   auto& core = node::inner_core();
   auto& question = core.open_question(node::Question::Kind::timer, kForever);
   question.then = [then = std::move(then)](const detail::Outcome&) mutable { then(); };
@@ -241,7 +241,7 @@ Timer Actor::after(Duration delay, Function<void()> then) {
   return Timer({question.id()});
 }
 
-Timer Actor::every(Duration period, Function<void()> then) {
+Actor::Timer Actor::every(Duration period, Function<void()> then) {
   TROUPE_CHECK(period > Duration{}, "a period of nothing would never let others run");
   auto& core = node::inner_core();
   auto& question = core.open_question(node::Question::Kind::timer, kForever);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <troupe/duration.h>
 
@@ -14,6 +16,14 @@ namespace troupe::os {
 // Sleeps while `word` is `seen`, until woken or `deadline`. False if the deadline passed; true means look again, as it also
 // returns for signals and for no reason at all.
 bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen, Clock::time_point deadline = Clock::time_point::max());
+
+// The same for several words at once: until any of them is woken. At most kFutexesMax. Throws SystemError with ENOSYS before Linux 5.16.
+struct FutexSeen {
+  const std::atomic<std::uint32_t>* word;
+  std::uint32_t seen;
+};
+inline constexpr std::size_t kFutexesMax = 128;
+bool futex_wait_any(std::span<const FutexSeen> words, Clock::time_point deadline = Clock::time_point::max());
 
 // Wakes up to `count` sleepers. Cannot fail where the word is mapped.
 void futex_wake(const std::atomic<std::uint32_t>& word, int count);

@@ -383,11 +383,28 @@ void SharedQueue::hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases) {
 
 // Of a closed queue whose log seemed empty: nothing came before it was closed, and nothing will come back.
 bool SharedQueue::is_drained() {
-  if (may_have_items(*memory_)) return false;
+  return !may_have_items(*memory_) && nothing_comes_back();
+}
+
+bool SharedQueue::nothing_comes_back() {
   if (ordered_ && OrderedItems::live(*memory_) == 0) return true;
   control().room.idle.want.store(1, std::memory_order_seq_cst);  // the last lease to end wakes us
   const auto holders = leases_.holders();
   return !holders.returned && (holders.me || !holders.others);
+}
+
+// Only who takes finds out that there is no need to look for leases that came back: so look properly.
+bool SharedQueue::ready() { return size() > 0 || (closed() && nothing_comes_back()); }
+
+std::uint32_t SharedQueue::arm() {
+  const std::uint32_t epoch = control().items.epoch.load(std::memory_order_seq_cst);
+  control().items.want.store(1, std::memory_order_seq_cst);
+  return epoch;
+}
+
+void SharedQueue::pass_on() {
+  control().items.want.store(1, std::memory_order_seq_cst);
+  if (ready()) signal(control().items);
 }
 
 // After a full fence, as signal() needs it.

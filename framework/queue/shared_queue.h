@@ -110,6 +110,14 @@ class SharedQueue {
   // Leases the oldest dead letter; false if there is none. Acknowledged it is gone, given back it is a dead letter again.
   bool take_dead_letter(Bytes& item, Lease& lease);
 
+  // A get would not wait: for an item, or because the queue has ended.
+  [[nodiscard]] bool ready();
+  // For those who wait for other things as well and take nothing: declares the wish to be woken. Then look at ready() again, and sleep
+  // on epoch() being what this returned. Afterwards pass_on(), for a wake-up may have been meant for who takes.
+  [[nodiscard]] std::uint32_t arm();
+  [[nodiscard]] const HalfWord& epoch() const { return control().items.epoch; }
+  void pass_on();
+
   // No more puts; consumers drain what is there.
   void close();
   [[nodiscard]] bool closed() const;
@@ -163,6 +171,7 @@ class SharedQueue {
   template <class Work>
   bool settled(Work work);
   bool is_drained();
+  bool nothing_comes_back();
 
   [[nodiscard]] bool is_idle() const;
   void after_taking();

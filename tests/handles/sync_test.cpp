@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <mutex>
@@ -283,4 +284,26 @@ TEST_CASE("locks travel in queues") {
   worker.join();
   CHECK(worker.exitcode() == 0);
   CHECK(value.value() == 3);
+}
+
+TEST_CASE("a block of shared memory is seen by those who have a handle of it, and gone with the last") {
+  const test::Leftovers leftovers;
+  SharedMemory block(100'001);
+  CHECK(block.size() == 100'001);
+  CHECK(std::ranges::all_of(block.bytes(), [](std::byte byte) { return byte == std::byte{0}; }));
+  CHECK(reinterpret_cast<std::uintptr_t>(block.bytes().data()) % 64 == 0);
+  run(Process(
+          [](SharedMemory memory) {
+            if (memory.size() != 100'001) ::_exit(1);
+            memory.bytes().back() = std::byte{7};
+            memory.as<int>()[3] = 42;
+            die();
+          },
+          block),
+      -SIGKILL);
+  CHECK(block.bytes().back() == std::byte{7});
+  CHECK(block.as<int>()[3] == 42);
+  CHECK(block.as<double>().size() == 12'500);
+  CHECK_THROWS_AS(SharedMemory(0), std::invalid_argument);
+  CHECK_THROWS_AS(SharedMemory(std::size_t{1} << 62), std::length_error);
 }

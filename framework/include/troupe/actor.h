@@ -156,7 +156,6 @@ class Subscription {
  private:
   detail::Question question_;
 };
-using Timer = Subscription;
 using Monitor = Subscription;
 
 // An object with a mailbox that lives in one process and can be reached from all. It says in its constructor what it understands:
@@ -238,6 +237,7 @@ class Actor {
   // Gives this actor a name in the tree, also one that another has: the last has it. It is lost when the process ends.
   void register_name(const std::string& name);
 
+  using Timer = Subscription;  // here; elsewhere that of timer.h
   // Calls `then` once after `delay`, or again and again.
   Timer after(Duration delay, Function<void()> then);
   Timer every(Duration period, Function<void()> then);

@@ -16,6 +16,8 @@
 
 namespace troupe {
 
+class Waitable;  // wait.h
+
 // Everything that was sent is received, and nobody holds the other end any more, as Python's EOFError.
 class EndOfFile : public std::runtime_error {
  public:
@@ -55,7 +57,8 @@ void send(PipePart& end, std::vector<std::byte>& bytes, const std::vector<std::u
 bool receive(PipePart& end, PipeFrame& frame, Clock::time_point deadline);
 // The handles that came with a frame are open now, or not wanted.
 void arrived(PipePart& end, const PipeFrame& frame) noexcept;
-bool poll(const PipePart& end, Clock::time_point deadline);
+bool poll(PipePart& end, Clock::time_point deadline);
+int descriptor_of(PipePart& end);
 // Of this thread: keeps its memory from one frame to the next.
 PipeFrame& frame_buffer();
 
@@ -129,8 +132,14 @@ class Connection {
   [[nodiscard]] bool readable() const { return detail::can_receive(end()); }
   [[nodiscard]] bool writable() const { return detail::can_send(end()); }
 
+  // A descriptor for poll(), epoll and their like, readable while poll() is true; only for that. It is good as long as this end is used
+  // here. The first call starts a thread that rings it; to wait for a few things without one, see wait.h. Where other processes hold
+  // this end, too, look with poll() before you receive. Throws SystemError when there is no descriptor or thread left.
+  [[nodiscard]] int fileno() const { return detail::descriptor_of(end()); }
+
  private:
   friend struct Codec<Connection>;
+  friend class Waitable;
   friend std::pair<Connection, Connection> Pipe(const PipeOptions& options);
   explicit Connection(std::shared_ptr<detail::PipePart> part) : part_(std::move(part)) {}
 

@@ -21,6 +21,8 @@
 
 namespace troupe {
 
+class Waitable;  // wait.h
+
 // An item of a queue that is not over yet: when its holder dies, or gives it back, another consumer gets it.
 //
 //     while (auto task = tasks.try_lease(1s)) work(**task);  // acknowledged at the end of each round
@@ -142,6 +144,7 @@ class BasicQueue {
   std::default_sentinel_t end() { return {}; }
 
  protected:
+  friend class troupe::Waitable;
   friend class detail::QueueIterator<BasicQueue>;
   std::optional<T> next() { return std::move(get_until(Clock::time_point::max()).value); }
   static constexpr QueueOrder kOrder = order;
@@ -283,6 +286,7 @@ class SimpleQueue {
 
  private:
   friend struct Codec<SimpleQueue>;
+  friend class Waitable;
   explicit SimpleQueue(Queue<T> queue) : queue_(std::move(queue)) {}
   Queue<T> queue_;
 };

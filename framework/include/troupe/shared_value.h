@@ -129,6 +129,46 @@ class Array {
   RLock lock_;
 };
 
+// A block of bytes that processes share, as multiprocessing.shared_memory's, but for its name: it is a handle, and gone with its last
+// user, however that one ends. Nothing of it is ever seen in /dev/shm.
+//
+//     troupe::SharedMemory picture(width * height * 4);
+//     std::memset(picture.bytes().data(), 0, picture.size());
+//     troupe::Process painter(paint, picture);
+//
+// It is zeroed, all there from the beginning, and lies on a line of 64 bytes. Throws SystemError when there is no memory,
+// std::invalid_argument for a size of 0, std::length_error for one over 128 GiB.
+//
+// Threads: as a C array.
+class SharedMemory {
+ public:
+  explicit SharedMemory(std::size_t size);
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::span<std::byte> bytes() const { return {lines_.begin()->bytes, size_}; }
+  // The same as elements: as many as fit.
+  template <Shareable T>
+  [[nodiscard]] std::span<T> as() const {
+    return {reinterpret_cast<T*>(bytes().data()), size_ / sizeof(T)};
+  }
+
+ private:
+  friend struct Codec<SharedMemory>;
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  SharedMemory(RawArray<Line> lines, std::size_t size);
+  RawArray<Line> lines_;
+  std::size_t size_;
+};
+
+template <>
+struct Codec<SharedMemory> {
+  static constexpr std::string_view name = "shared memory";
+  using Wire = std::pair<std::uint64_t, std::uint64_t>;
+  static Wire pack(const SharedMemory& memory, Attachments& attachments);
+  static SharedMemory unpack(Wire wire, const Attachments& attachments);
+};
+
 // One value that nothing protects.
 template <Shareable T>
 class RawValue {

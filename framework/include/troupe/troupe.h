@@ -18,4 +18,6 @@
 #include <troupe/supervision.h>
 #include <troupe/supervisor.h>
 #include <troupe/sync.h>
+#include <troupe/timer.h>
 #include <troupe/value.h>
+#include <troupe/wait.h>

@@ -1,0 +1,67 @@
+#include "handles/bell.h"
+
+#include <unistd.h>
+
+#include <array>
+
+#include <troupe/errors.h>
+
+#include "os/event.h"
+#include "os/futex.h"
+#include "os/thread.h"
+
+namespace troupe::detail {
+
+Bell::Bell(pipe::End& end) : end_(end), event_(os::make_event()) {
+  os::futex_wait_any(std::array{os::FutexSeen{&turns_, 1}});  // here, if this kernel cannot
+  thread_ = os::start_thread([this] { run(); }, "a thread for the descriptor of a pipe");
+}
+
+Bell::~Bell() {
+  stop_.store(true, std::memory_order_seq_cst);
+  turn();
+  thread_.join();
+}
+
+void Bell::settle() {
+  const std::scoped_lock lock(mutex_);
+  if (!rung_ || end_.ready()) return;
+  std::uint64_t count = 0;
+  if (::read(event_.get(), &count, sizeof count) < 0 && errno != EAGAIN) throw SystemError(errno, "the descriptor of a pipe");
+  rung_ = false;
+  turn();
+}
+
+void Bell::turn() {
+  turns_.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake_all(turns_);
+}
+
+void Bell::ring() {
+  const std::scoped_lock lock(mutex_);
+  if (rung_ || !end_.ready()) return;
+  os::ring_event(event_);
+  rung_ = true;
+}
+
+// Sleeps until there is something, rings, and then sleeps until it is settled.
+void Bell::run() {
+  while (!stop_.load(std::memory_order_seq_cst)) {
+    const std::uint32_t turn = turns_.load(std::memory_order_seq_cst);
+    const os::FutexSeen data{&end_.data_epoch(), end_.arm()};
+    ring();
+    bool rung = false;
+    {
+      const std::scoped_lock lock(mutex_);
+      rung = rung_;
+    }
+    if (stop_.load(std::memory_order_seq_cst)) return;
+    if (rung) {
+      os::futex_wait(turns_, turn);
+    } else {
+      os::futex_wait_any(std::array{data, os::FutexSeen{&turns_, turn}});
+    }
+  }
+}
+
+}  // namespace troupe::detail
