@@ -204,7 +204,7 @@ TEST_CASE("timers come in order, again and again, until cancelled") {
   Pair pair;
   const auto order = probe<std::string>(pair, [](auto& actor) {
     auto text = std::make_shared<std::string>();
-    auto ticks = std::make_shared<Actor::Timer>();
+    auto ticks = std::make_shared<Subscription>();
     actor.after(3ms, [text] { *text += 'b'; });
     actor.after(1ms, [text] { *text += 'a'; });
     actor.after(2ms, [text] { *text += '-'; }).cancel();
