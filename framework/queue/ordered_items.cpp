@@ -306,6 +306,8 @@ void OrderedItems::rebuild() const {
   ControlArea& control = memory_.control();
   control.leases.look.exchange(0, std::memory_order_seq_cst);
   const std::uint32_t before = std::min(control.leases.used.load(std::memory_order_relaxed), memory_.constants.leases_max);
+  finish_move();
+  if (before > memory_.geometry.entries_kept) compact(before);
   const Census census = take_census(before);
   for (std::uint32_t i = census.waiting / 2; i-- > 0;) sift_down(i, census.waiting);
   const std::uint64_t put = std::max(control.tail.count.load(std::memory_order_relaxed), census.next);
@@ -319,6 +321,44 @@ void OrderedItems::rebuild() const {
   list_all_free(census.waiting, used);
   control.leases.used.store(used, std::memory_order_release);
   give_back_memory(used);
+}
+
+State OrderedItems::state_of(std::uint32_t entry) const {
+  return Leases::state_of(memory_.entry(entry).state.load(std::memory_order_seq_cst));
+}
+
+// Items from the end go to free entries at the beginning, so that the memory behind them can be given back.
+void OrderedItems::compact(std::uint32_t used) const {
+  std::uint32_t low = 0;
+  for (std::uint32_t high = used; high-- > 0;) {
+    if (!waits(state_of(high))) continue;
+    while (low < high && state_of(low) != State::free) ++low;
+    if (low == high) return;
+    move(high, low);
+  }
+}
+
+// Who is killed between the two states leaves the item in two entries: no other two have the same position.
+void OrderedItems::move(std::uint32_t from, std::uint32_t to) const {
+  LeaseEntry& old_entry = memory_.entry(from);
+  LeaseEntry& entry = memory_.entry(to);
+  for (const auto word : {&LeaseEntry::position, &LeaseEntry::size, &LeaseEntry::block, &LeaseEntry::priority}) {
+    (entry.*word).store((old_entry.*word).load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
+  std::memcpy(memory_.lease_data(to), memory_.lease_data(from), memory_.geometry.small_max);
+  heap().move_from.store(from, std::memory_order_release);
+  heap().move_to.store(to, std::memory_order_release);
+  entry.state.store(old_entry.state.load(std::memory_order_relaxed), std::memory_order_seq_cst);
+  old_entry.state.store(0, std::memory_order_seq_cst);
+}
+
+void OrderedItems::finish_move() const {
+  const std::uint32_t from = heap().move_from.load(std::memory_order_acquire);
+  const std::uint32_t to = heap().move_to.load(std::memory_order_acquire);
+  if (from == to || std::max(from, to) >= memory_.constants.leases_max) return;
+  LeaseEntry& entry = memory_.entry(from);
+  const bool is_same = entry.position.load(std::memory_order_relaxed) == memory_.entry(to).position.load(std::memory_order_relaxed);
+  if (is_same && waits(state_of(from)) && waits(state_of(to))) entry.state.store(0, std::memory_order_seq_cst);
 }
 
 OrderedItems::Census OrderedItems::take_census(std::uint32_t used) const {
@@ -338,7 +378,7 @@ OrderedItems::Census OrderedItems::take_census(std::uint32_t used) const {
   return census;
 }
 
-// The lowest first: so what is in use moves to where the memory is kept.
+// The lowest first: so that new items lie where the memory is kept.
 void OrderedItems::list_all_free(std::uint32_t waiting, std::uint32_t used) const {
   std::uint32_t listed = waiting;
   for (std::uint32_t i = 0; i < used; ++i) {

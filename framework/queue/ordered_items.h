@@ -87,6 +87,10 @@ class OrderedItems {
   [[nodiscard]] Item waiting_at(std::uint32_t index) const;
   [[nodiscard]] bool grow(const Counts& counts) const;
   void rebuild() const;
+  void compact(std::uint32_t used) const;
+  void move(std::uint32_t from, std::uint32_t to) const;
+  void finish_move() const;
+  [[nodiscard]] Leases::State state_of(std::uint32_t entry) const;
   [[nodiscard]] Census take_census(std::uint32_t used) const;
   void list_all_free(std::uint32_t waiting, std::uint32_t used) const;
   void give_back_memory(std::uint32_t used) const;

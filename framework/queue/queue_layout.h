@@ -165,6 +165,8 @@ struct alignas(kLine) OrderHeap {
   HalfWord allocated;  // entries that have memory
   HalfWord live;       // items that wait or are leased
   HalfWord freed;      // entries, since all was put in order the last time
+  HalfWord move_from;  // the item that moved last: see OrderedItems::move()
+  HalfWord move_to;
   Word bytes;          // waiting
 };
 

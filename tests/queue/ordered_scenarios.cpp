@@ -59,6 +59,9 @@ void add_gets(std::vector<Scenario>& all) {
                  {{down(1003, 1001)}, {down(1002, 1001)}, {one(1001)}}, one_by_one(2)});
   all.push_back({"last in, first out: get the last of many, whose memory goes back", lifo(),
                  [](const Memory& m) { put(m, 1, kKept + 6), get(m, kKept + 4); }, victim(gets(2)), {{down(2, 1)}, {one(1)}, {}}, one_by_one(2)});
+  const auto many = [](const Memory& m) { put(m, 1, 100), put(m, 1001, 1004), get(m, 78); };
+  all.push_back({"by priority: get one of many, whereupon the rest moves together", by_number(), many, victim(gets(2)),
+                 {{range(79, 100) + range(1001, 1004)}, {range(80, 100) + range(1001, 1004)}, {range(81, 100) + range(1001, 1004)}}, one_by_one(2)});
   all.push_back({"by priority: get what was returned", by_number(), [](const Memory& m) { put(m, 1, 3), lease(m, 2), recover(*m, kCorpse); },
                  victim(gets(2)), {{one(1, 2) + one(2, 2) + one(3)}, {one(2, 2) + one(3)}, {one(3)}}, one_by_one(2)});
 }

@@ -91,6 +91,20 @@ TEST_CASE("with another order, too, many items leave no memory behind") {
   }
 }
 
+TEST_CASE("memory goes back also when the queue is never quite empty") {
+  const auto memory = make_memory({.order = Order::priority});
+  SharedQueue queue(memory, 0);
+  constexpr std::uint64_t kMany = 20'000;
+  for (std::uint64_t i = 0; i < kMany; ++i) queue.put(make_item(i, 64), kNow);
+  for (std::uint64_t i = 0; i < kMany - 10; ++i) static_cast<void>(next(queue));
+  for (std::uint64_t i = 0; i < 2 * kMany; ++i) {
+    queue.put(make_item(kMany + i, 64), kNow);
+    static_cast<void>(next(queue));
+  }
+  CHECK(queue.size() == 10);
+  CHECK(memory_used(*memory) <= 1 << 20);
+}
+
 TEST_CASE("producers and consumers in threads pass every item of an ordered queue once") {
   for (const Order order : {Order::lifo, Order::priority}) {
     const auto memory = make_memory({.items_max = 8, .order = order});

@@ -78,8 +78,8 @@ std::string check(const Memory& memory, std::size_t gets) {
 }
 
 // What the first victim leaves, at every point.
-std::vector<std::vector<std::byte>> states_after(const Operation& operation) {
-  const auto memory = make_memory(tiny_options());
+std::vector<std::vector<std::byte>> states_after(const Operation& operation, Order order) {
+  const auto memory = make_memory(tiny_options({.order = order}));
   prepare(memory);
   const os::Mapping all(memory->descriptor(), memory->geometry.size);
   std::vector<std::vector<std::byte>> states;
@@ -90,12 +90,13 @@ std::vector<std::vector<std::byte>> states_after(const Operation& operation) {
   return states;
 }
 
-test::Sweep sweep(const Operation& first, const Operation& second) {
-  const auto memory = make_memory(tiny_options()), copied = make_memory(tiny_options());
+test::Sweep sweep(const Operation& first, const Operation& second, Order order, std::size_t stride) {
+  const auto memory = make_memory(tiny_options({.order = order})), copied = make_memory(tiny_options({.order = order}));
   const os::Mapping all(memory->descriptor(), memory->geometry.size), copied_all(copied->descriptor(), memory->geometry.size);
   test::Sweep sum;
-  for (const auto& state : states_after(first)) {
-    std::ranges::copy(state, all.bytes().begin());
+  const auto states = states_after(first, order);
+  for (std::size_t i = 0; i < states.size(); i += stride) {
+    std::ranges::copy(states[i], all.bytes().begin());
     const auto one = test::look_at_every_change(all.bytes(), victim(memory, second, kCorpse, 102), [&](std::span<std::byte> copy) {
       std::ranges::copy(copy, copied_all.bytes().begin());
       return check(copied, first.gets + second.gets);
@@ -107,21 +108,30 @@ test::Sweep sweep(const Operation& first, const Operation& second) {
   return sum;
 }
 
-}  // namespace
-
-TEST_CASE("two users killed one after the other leave the queue whole") {
+// Looks at every so-manieth point of the first one.
+void sweep_pairs(Order order, std::size_t stride) {
   if (!test::kStepperWorks) return;
   test::Leftovers leftovers;
   for (const Operation& operation : operations()) {
-    SharedQueue rehearsal(make_memory(tiny_options()), 0);
+    SharedQueue rehearsal(make_memory(tiny_options({.order = order})), 0);
     for (std::uint64_t i = 1; i < 60; ++i) rehearsal.put(make_item(i, 700 - 10 * i), kNow), operation.run(rehearsal, i);
   }
   for (const Operation& first : operations()) {
     for (const Operation& second : operations()) {
-      const auto found = sweep(first, second);
+      const auto found = sweep(first, second, order, stride);
       INFO(first.name << ", then " << second.name << ": " << found.failures << " of " << found.points << ", the first: " << found.first_failure);
       CHECK(found.failures == 0);
       CHECK(found.points > 0);
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("two users killed one after the other leave the queue whole") { sweep_pairs(Order::fifo, 1); }
+
+TEST_CASE("and so do two users of a queue with another order") { sweep_pairs(Order::priority, 5); }
+
+TEST_CASE("and so do they wherever the first is killed", "[.][soak]") {
+  sweep_pairs(Order::priority, 1);
 }
