@@ -109,6 +109,7 @@ void RootLoop::grant(ProcessId to, const std::vector<ThingId>& things) {
   if (things.empty()) return;
   auto& grants = grants_[to];
   for (const ThingId thing : things) {
+    if (std::find(grants.begin(), grants.end(), thing) != grants.end()) continue;  // in two of its arguments
     things_.hold(thing);
     grants.push_back(thing);
   }

@@ -237,6 +237,14 @@ TEST_CASE("handles travel in values") {
   CHECK(queues.at("a").empty());
 }
 
+TEST_CASE("one queue may be two arguments of a process") {
+  const troupe::test::Leftovers leftovers;
+  Queue<int> queue;
+  queue.put(1);
+  run(Process([](Queue<int> from, Queue<int> to) { to.put(from.get() + 1); }, queue, queue));
+  CHECK(queue.get() == 2);
+}
+
 TEST_CASE("a queue lives as long as anybody uses it, and a Process keeps its arguments until it starts") {
   const troupe::test::Leftovers leftovers;
   Queue<int> results;
