@@ -48,6 +48,10 @@ void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
   if (auto* client = process::Client::here()) client->keep_things(queue.id(), handles);
 }
 
+void unkeep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
+  if (auto* client = process::Client::here()) client->unkeep_things(queue.id(), handles);
+}
+
 PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline) {
   return static_cast<PutOutcome>(queue.queue.put(item, deadline));
 }

@@ -50,7 +50,8 @@ std::uint64_t HandleCodec<Handle>::pack(const Handle& handle, Attachments& attac
   return attach(*handle.part_, attachments);
 }
 template <class Handle>
-Handle HandleCodec<Handle>::unpack(Wire id, const Attachments&) {
+Handle HandleCodec<Handle>::unpack(Wire id, const Attachments& attachments) {
+  attachments.arrived.push_back(id);
   return Handle(program::SharedThing::open<typename PartOf<Handle>::type>(id));
 }
 template struct HandleCodec<Lock>;
@@ -107,8 +108,10 @@ Codec<Condition>::Wire Codec<Condition>::pack(const Condition& condition, Attach
   const auto& lock = condition.part_->lock;
   return {attach(*condition.part_, attachments), lock ? attach(*lock, attachments) : 0};
 }
-Condition Codec<Condition>::unpack(Wire wire, const Attachments&) {
+Condition Codec<Condition>::unpack(Wire wire, const Attachments& attachments) {
   const auto [id, lock] = wire;
+  attachments.arrived.push_back(id);
+  if (lock != 0) attachments.arrived.push_back(lock);
   auto part = program::SharedThing::open<detail::ConditionPart>(id);
   if (lock != 0) part->use(program::SharedThing::open<detail::LockPart>(lock));
   return Condition(std::move(part));
@@ -119,8 +122,9 @@ Codec<Barrier>::Wire Codec<Barrier>::pack(const Barrier& barrier, Attachments& a
   const auto place = action.run ? functions().place_of(action.run) : process::EntryPlace{};
   return {attach(*barrier.part_, attachments), barrier.timeout_.count(), place.module, place.offset, place.build, action.size, action.bytes};
 }
-Barrier Codec<Barrier>::unpack(Wire wire, const Attachments&) {
+Barrier Codec<Barrier>::unpack(Wire wire, const Attachments& attachments) {
   const auto [id, timeout, module, offset, build, size, bytes] = wire;
+  attachments.arrived.push_back(id);
   Barrier barrier(program::SharedThing::open<detail::BarrierPart>(id), Duration(timeout));
   if (size > sizeof bytes) throw ProtocolError("a barrier's action of too many bytes");
   if (size > 0) barrier.part_->run_last({functions().entry_at({module, offset, build}), size, bytes});

@@ -61,10 +61,28 @@ void check_not_in_actor() {
   if (Core::current()) throw std::logic_error("this would block all actors of the process: use the actor's own member instead");
 }
 
+// send(), a message to that process. What handles in it stand for is kept from before it leaves until it is read there.
+template <class Send>
+auto with_handles(Core& core, std::uint64_t process, const detail::Payload& payload, Send send) {
+  if (!payload.handles) [[likely]] return send();
+  core.tree().give(process, *payload.handles);
+  try {
+    auto sent = send();
+    if (!sent) core.tree().take_back(process, *payload.handles);
+    return sent;
+  } catch (...) {
+    core.tree().take_back(process, *payload.handles);
+    throw;
+  }
+}
+
 bool send_from_here(std::uint64_t process, const message::FrameHeader& header, const detail::Payload& payload,
                     detail::WhenFull when_full) {
-  if (Core* core = Core::current()) return core->send(process, header, payload, when_full);
-  return outer_core().outside().send(process, header, payload, when_full);
+  Core* inner = Core::current();
+  Core& core = inner ? *inner : outer_core();
+  return with_handles(core, process, payload, [&] {
+    return inner ? inner->send(process, header, payload, when_full) : core.outside().send(process, header, payload, when_full);
+  });
 }
 
 }  // namespace
@@ -102,12 +120,11 @@ using NodeQuestion = node::Question;
 bool send(const Address& to, const Payload& payload, WhenFull when_full) {
   Core* core = Core::current();
   FrameHeader header{.kind = Kind::message, .to_slot = to.slot, .to_generation = to.generation};
-  if (!core) return outer_core().outside().send(to.process, header, payload, when_full);
-  if (const Cell* cell = core->running()) {
+  if (const Cell* cell = core ? core->running() : nullptr) {
     header.from_slot = cell->self.slot;
     header.from_generation = cell->self.generation;
   }
-  return core->send(to ? to.process : core->self(), header, payload, when_full);
+  return node::send_from_here(core && !to ? core->self() : to.process, header, payload, when_full);
 }
 
 void ReplyTo::reply(const Payload& payload) {
@@ -183,7 +200,8 @@ Outcome Wait::get(Duration timeout) {
 
 Wait ask_and_wait(const Address& to, const Payload& payload, NameOf request) {
   node::check_not_in_actor();
-  return outer_core().outside().ask(to, payload, request);
+  Core& core = outer_core();
+  return node::with_handles(core, to.process, payload, [&] { return core.outside().ask(to, payload, request); });
 }
 
 }  // namespace troupe::detail
@@ -217,7 +235,7 @@ detail::Question Actor::start_ask(const Address& address, const detail::Payload&
   question.asking.request = request;
   question.timeout = timeout;
   if (!address) question.target.process = core.self();
-  core.ask(question, message::Kind::request, payload);
+  node::with_handles(core, question.target.process, payload, [&] { return core.ask(question, message::Kind::request, payload), true; });
   return id;
 }
 

@@ -51,6 +51,10 @@ class Tree {
   // Asks who is called `name`; found() or not_found() follows with `question`. A name that is declared in the topology but not
   // there yet is waited for. Node's thread.
   virtual void look_up(std::uint64_t question, const std::string& name) = 0;
+  // What these handles stand for is kept for `process` until it has read them from a message that is about to be sent. Any thread.
+  virtual void give(std::uint64_t process, const std::vector<std::uint64_t>& handles) { (void)process, (void)handles; }
+  // The message was not sent after all. Any thread.
+  virtual void take_back(std::uint64_t process, const std::vector<std::uint64_t>& handles) { (void)process, (void)handles; }
   // This process has started well: its supervisor may go on. Any thread.
   virtual void ready() = 0;
   // Readable when pump() has something to do.

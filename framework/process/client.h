@@ -141,6 +141,9 @@ class Client {
   void keep_things(ThingId holder, const std::vector<ThingId>& things);
   // Until they have arrived somewhere, as often as they were kept there.
   void unkeep_things(ThingId holder, const std::vector<ThingId>& things);
+  // Handles in a message to a process, which is about to be sent; they are kept until as many have arrived there (or were not sent).
+  void give_things(ProcessId to, const std::vector<ThingId>& things);
+  void things_arrived(ProcessId at, const std::vector<ThingId>& things);
   // Before anybody uses this client.
   void granted(const ThingGrant& thing);
 

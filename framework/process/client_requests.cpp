@@ -150,6 +150,24 @@ void Client::unkeep_things(ThingId holder, const std::vector<ThingId>& things) {
   send(request.bytes());
 }
 
+void Client::give_things(ProcessId to, const std::vector<ThingId>& things) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto give = request->initThing().initGive();
+  give.setTo(to);
+  give.setGiven(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
+void Client::things_arrived(ProcessId at, const std::vector<ThingId>& things) {
+  check_process();
+  Outgoing<control::Request> request;
+  auto arrived = request->initThing().initArrived();
+  arrived.setAt(at);
+  arrived.setGone(kj::arrayPtr(things.data(), things.size()));
+  send(request.bytes());
+}
+
 void Client::grant(ProcessId to, const std::vector<ThingId>& things) {
   Outgoing<control::Request> request;
   auto grant = request->initThing().initGrant();

@@ -114,6 +114,14 @@ struct ThingRequest {         # of what handles stand for: see things.h
       to     @6 :UInt64;
       things @7 :List(UInt64);
     }
+    give     :group {         # in a message to that process, which is about to be sent
+      to     @11 :UInt64;
+      given  @12 :List(UInt64);
+    }
+    arrived  :group {         # there; or the message was not sent after all
+      at     @13 :UInt64;
+      gone   @14 :List(UInt64);
+    }
     waits    @8 :UInt64;      # the client has waited for that lock for a while
   }
 }

@@ -42,6 +42,14 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
     case ThingRequest::KEEP:
       for (const ThingId held : read(request.getKeep().getHeld())) things_.keep(request.getKeep().getHolder(), held);
       return;
+    case ThingRequest::GIVE:
+      if (const Process* receiver = roster_.by_id(request.getGive().getTo()))
+        for (const ThingId thing : read(request.getGive().getGiven())) things_.give(receiver->serial, thing);
+      return;
+    case ThingRequest::ARRIVED:
+      if (const Process* receiver = roster_.by_id(request.getArrived().getAt()))
+        for (const ThingId thing : read(request.getArrived().getGone())) things_.arrived(receiver->serial, thing);
+      return;
     case ThingRequest::WAITS: return look_for_circles();
     case ThingRequest::UNKEEP:
       for (const ThingId held : read(request.getUnkeep().getHeld())) things_.unkeep(request.getUnkeep().getHolder(), held);

@@ -87,20 +87,25 @@ void Things::close(ThingId id, Serial user) {
 
 void Things::keep(ThingId holder, ThingId held) {
   const auto found = things_.find(holder);
-  if (found == things_.end() || !things_.contains(held) || holder == held) return;
-  auto& keeps = found->second.keeps;
-  const auto count = ++keeps[held];
-  if (count == 1) hold(held);
-  if (count == 0) keeps.erase(held);
+  if (found != things_.end() && holder != held) count(found->second.keeps, held, +1);
 }
 
 void Things::unkeep(ThingId holder, ThingId held) {
   const auto found = things_.find(holder);
-  if (found == things_.end() || !things_.contains(held) || holder == held) return;
-  auto& keeps = found->second.keeps;
-  if (--keeps[held] != 0) return;
+  if (found != things_.end() && holder != held) count(found->second.keeps, held, -1);
+}
+
+void Things::give(Serial to, ThingId thing) { count(given_[to], thing, +1); }
+
+void Things::arrived(Serial at, ThingId thing) { count(given_[at], thing, -1); }
+
+void Things::count(Counts& keeps, ThingId held, int change) {
+  if (!things_.contains(held)) return;
+  const auto times = keeps[held] += change;
+  if (times == 1 && change > 0) hold(held);
+  if (times != 0) return;
   keeps.erase(held);
-  let_go(held);
+  if (change < 0) let_go(held);
 }
 
 void Things::hold(ThingId id) {
@@ -125,6 +130,10 @@ void Things::ended(Serial user, const End& end) {
     const auto mine = std::ranges::find(thing.users, user, &User::serial);
     leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), end);
   }
+  const auto given = given_.extract(user);
+  if (!given) return;
+  for (const auto& [id, times] : given.mapped())
+    if (times > 0) let_go(id);
 }
 
 std::vector<sync::Circle> Things::circles() const {

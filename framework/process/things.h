@@ -43,6 +43,10 @@ class Things {
   void keep(ThingId holder, ThingId held);
   // Or until this was said as often; it may be said first.
   void unkeep(ThingId holder, ThingId held);
+  // Handles in a message to a process: the thing is kept until it has arrived there as often as it was given, whichever is said first,
+  // or until the process has ended.
+  void give(Serial to, ThingId thing);
+  void arrived(Serial at, ThingId thing);
   // A handle is on its way to somebody who does not live yet: it is kept until let_go().
   void hold(ThingId id);
   void let_go(ThingId id);
@@ -66,12 +70,13 @@ class Things {
     std::uint32_t uses = 0;
     bool unrecovered = false;  // of its last user, as far as is known
   };
+  using Counts = std::unordered_map<ThingId, std::int64_t>;  // how often
   struct Thing {
     ThingKind kind;
     os::Descriptor memory;
     std::vector<User> users;  // by slot
     std::uint32_t held = 0;
-    std::unordered_map<ThingId, std::int64_t> keeps;  // how often
+    Counts keeps;
     bool broken = false;
   };
 
@@ -79,10 +84,12 @@ class Things {
   static void recover(Thing& thing, std::uint32_t slot, const End& end);
   void leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end);
   static void tell_other_end(const Thing& thing);
+  void count(Counts& keeps, ThingId held, int change);
   void drop_if_unused(ThingId id);
 
   std::unordered_map<ThingId, Thing> things_;
   std::unordered_multimap<Serial, ThingId> uses_;
+  std::unordered_map<Serial, Counts> given_;
 };
 
 }  // namespace troupe::process

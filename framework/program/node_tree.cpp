@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "os/check_call.h"
 #include "os/signals.h"
+#include "program/shared_thing.h"
 
 namespace troupe::program {
 
@@ -53,6 +54,7 @@ class Translator final : public process::ClientEvents {
 }  // namespace
 
 NodeTree::NodeTree(process::Client& client, OnStop on_stop) : client_(client) {
+  keep_handles_of_messages();
   epoll_.add(client.descriptor(), EPOLLIN, 0);
   if (on_stop == OnStop::end) return;
   asked_to_stop_ = os::Descriptor(os::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));

@@ -36,6 +36,8 @@ class NodeTree final : public node::Tree {
   void register_name(const std::string& name, const Address& address) override;
   void look_up(std::uint64_t question, const std::string& name) override;
   void ready() override;
+  void give(std::uint64_t process, const std::vector<std::uint64_t>& handles) override { client_.give_things(process, handles); }
+  void take_back(std::uint64_t process, const std::vector<std::uint64_t>& handles) override { client_.things_arrived(process, handles); }
   [[nodiscard]] int descriptor() const override { return epoll_.descriptor(); }
   void pump(node::TreeEvents& events) override;
   [[nodiscard]] node::Watch* watch() override { return heart_ ? &watch_ : nullptr; }

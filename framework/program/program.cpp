@@ -9,6 +9,7 @@
 #include "process/execute.h"
 #include "process/guard.h"
 #include "program/host.h"
+#include "program/shared_thing.h"
 #include "supervisor/service.h"
 
 namespace troupe {
@@ -26,6 +27,7 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
   // Lives as long as the processes that are copied from here.
   static const process::Origin origin;
   node::set_process_node(program::process_node);
+  program::keep_handles_of_messages();
   state_ = std::make_unique<State>();
   state_->client = process::join_tree(origin);
   if (!state_->client) state_->client = process::fork_tree(origin, [](process::Root& root) { root.serve(*new supervisor::Supervision(root)); });

@@ -6,6 +6,8 @@
 
 #include <troupe/process_call.h>
 
+#include "message/handles.h"
+
 namespace troupe {
 
 namespace program {
@@ -58,6 +60,24 @@ void SharedThing::note(const std::shared_ptr<SharedThing>& thing) {
 std::shared_ptr<SharedThing> SharedThing::here(process::ThingId id) {
   const std::scoped_lock lock(mutex());
   return find(id);
+}
+
+namespace {
+
+class Keeper final : public message::HandleKeeper {
+ public:
+  std::shared_ptr<void> hold(std::uint64_t handle) override { return SharedThing::here(handle); }
+  void arrived(const std::vector<std::uint64_t>& handles) override {
+    process::Client* client = process::Client::here();
+    if (client) client->things_arrived(client->self(), handles);
+  }
+};
+
+}  // namespace
+
+void keep_handles_of_messages() {
+  static Keeper keeper;
+  message::set_handle_keeper(&keeper);
 }
 
 }  // namespace program

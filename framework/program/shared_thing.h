@@ -64,4 +64,7 @@ class SharedThing {
   process::ThingAccess access_;
 };
 
+// From now on messages may have handles among their values, here and in what is forked.
+void keep_handles_of_messages();
+
 }  // namespace troupe::program

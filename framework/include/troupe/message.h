@@ -37,6 +37,13 @@ struct Payload {
   const kj::ArrayPtr<const capnp::word>* segments = nullptr;
   std::size_t count = 0;
   bool flat = false;
+  const std::vector<std::uint64_t>* handles = nullptr;  // among its values, if there are any
+};
+
+// The handles among the values of a message that is being built, and what they stand for.
+struct SentHandles {
+  std::vector<std::uint64_t> ids;
+  std::vector<std::shared_ptr<void>> kept;
 };
 
 // A message as it arrived, in memory that nobody else can write.
@@ -73,6 +80,8 @@ class Strip {
  public:
   static Strip& of_thread();
   [[nodiscard]] bool busy() const { return busy_; }
+  // Of the message that is being built.
+  [[nodiscard]] SentHandles& handles() { return handles_; }
 
   // One message. Its payload is good until this is destroyed.
   class Use {
@@ -80,6 +89,7 @@ class Strip {
     explicit Use(Strip& strip) : strip_(strip) { strip.busy_ = true; }
     ~Use() {
       if (!ended_in_place_) strip_.builder_.reset();
+      if (!strip_.handles_.ids.empty()) [[unlikely]] strip_.handles_ = {};
       strip_.busy_ = false;
     }
     Use(const Use&) = delete;
@@ -120,6 +130,7 @@ class Strip {
   std::optional<capnp::AnyPointer::Builder> root_;  // at memory_[0], of all messages in turn
   std::size_t used_ = 0;                            // words, by the messages so far
   kj::ArrayPtr<const capnp::word> message_;
+  SentHandles handles_;
   bool busy_ = false;
 };
 
@@ -161,11 +172,19 @@ decltype(auto) build(Fill&& fill, Use&& use) {
       return use(scratch.payload());
     }
   }
-  const auto pass_on = [&](kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) -> decltype(auto) {
-    return use(Payload{capnp::typeId<T>(), segments.begin(), segments.size(), is_flat<T> && segments.size() == 1});
-  };
   Strip& strip = Strip::of_thread();
+  const auto pass_on = [&](kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) -> decltype(auto) {
+    const auto& handles = strip.handles().ids;
+    return use(Payload{capnp::typeId<T>(), segments.begin(), segments.size(), is_flat<T> && segments.size() == 1,
+                       handles.empty() ? nullptr : &handles});
+  };
   if (strip.busy()) {  // a `fill` or `use` that sends something itself
+    struct Aside {
+      explicit Aside(SentHandles& of_outer) : handles(of_outer), outer(std::exchange(of_outer, {})) {}
+      ~Aside() { handles = std::move(outer); }
+      SentHandles& handles;
+      SentHandles outer;
+    } aside(strip.handles());
     ScratchBuilder builder(nullptr);
     fill(builder.initRoot<T>());
     return pass_on(builder.getSegmentsForOutput());

@@ -178,7 +178,10 @@ struct Codec<Connection> {
   static constexpr std::string_view name = "connection";
   using Wire = std::uint64_t;
   static Wire pack(const Connection& connection, Attachments& attachments) { return detail::attach(connection.end(), attachments); }
-  static Connection unpack(Wire id, const Attachments&) { return Connection(detail::open_pipe(id)); }
+  static Connection unpack(Wire id, const Attachments& attachments) {
+    attachments.arrived.push_back(id);
+    return Connection(detail::open_pipe(id));
+  }
 };
 
 }  // namespace troupe

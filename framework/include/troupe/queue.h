@@ -98,8 +98,11 @@ class BasicQueue {
   // Several, from the first on, as room and time permit: how many. Cheaper than one by one.
   std::size_t put_many(std::span<const T> values, Duration timeout = kForever) {
     std::vector<std::vector<std::byte>> items(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) encode(values[i], items[i]);
-    return detail::put_many(*part_, items, deadline_after(timeout));
+    std::vector<std::vector<std::uint64_t>> handles(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) handles[i] = encode(values[i], items[i]);
+    const std::size_t put = detail::put_many(*part_, items, deadline_after(timeout));
+    for (std::size_t i = put; i < values.size(); ++i) unkeep(handles[i]);
+    return put;
   }
 
   T get() { return get(kForever); }
@@ -113,7 +116,7 @@ class BasicQueue {
   std::vector<T> get_many(std::size_t most, Duration timeout = kForever) {
     std::vector<T> values;
     detail::get_many(*part_, most, detail::deadline_of(timeout),
-                     [&](std::span<const std::byte> item) { values.push_back(decode(item)); });
+                     [&](std::span<const std::byte> item) { values.push_back(take(item)); });
     return values;
   }
 
@@ -160,7 +163,7 @@ class BasicQueue {
     auto& item = detail::item_buffer();
     const auto outcome = detail::get(*part_, item, deadline);
     if (outcome != detail::GetOutcome::item) return {outcome};
-    return {outcome, decode(item)};
+    return {outcome, take(item)};
   }
   Got<Leased<T>> lease_until(Clock::time_point deadline) {
     detail::LeasedItem item;
@@ -173,8 +176,8 @@ class BasicQueue {
       throw;
     }
   }
-  static T decode(std::span<const std::byte> item) {
-    const Attachments handles;
+  static T decode(std::span<const std::byte> item) { return decode(item, Attachments()); }
+  static T decode(std::span<const std::byte> item, const Attachments& handles) {
     if (item.size() < kPrefix) throw ProtocolError("an item of a priority queue that has no priority");
     return wire::Body<T>::read(item.subspan(kPrefix), &handles);
   }
@@ -182,11 +185,24 @@ class BasicQueue {
  private:
   detail::PutOutcome put_until(const T& value, Clock::time_point deadline) {
     auto& item = detail::item_buffer();
-    encode(value, item);
-    return detail::put(*part_, item, deadline);
+    const auto handles = encode(value, item);
+    const auto outcome = detail::put(*part_, item, deadline);
+    if (outcome != detail::PutOutcome::done) unkeep(handles);
+    return outcome;
   }
-  // The types are those of the handle, so they need not travel with each item.
-  void encode(const T& value, std::vector<std::byte>& item) {
+  // The queue has no more to do with it: what its handles stand for need not be kept for its sake. (After a lease it is, until the queue is
+  // gone: the item may come back.)
+  T take(std::span<const std::byte> item) {
+    const Attachments handles;
+    T value = decode(item, handles);
+    unkeep(handles.arrived);
+    return value;
+  }
+  void unkeep(const std::vector<std::uint64_t>& handles) {
+    if (!handles.empty()) detail::unkeep_handles(*part_, handles);
+  }
+  // The types are those of the handle, so they need not travel with each item. Its handles, which the queue keeps from now on.
+  std::vector<std::uint64_t> encode(const T& value, std::vector<std::byte>& item) {
     wire::check_encodable<T>();
     wire::check_receivable<T>();
     item.resize(kPrefix + wire::Body<T>::size(value));
@@ -197,6 +213,7 @@ class BasicQueue {
     Attachments attachments;
     wire::Body<T>::write(std::span(item).subspan(kPrefix), &attachments, value);
     if (!attachments.handles.empty()) detail::keep_handles(*part_, attachments.handles);
+    return std::move(attachments.handles);
   }
 
   static constexpr std::size_t kPrefix = order == QueueOrder::by_priority ? sizeof(std::uint64_t) : 0;
@@ -209,7 +226,10 @@ template <class AnyQueue>
 struct QueueCodec {
   using Wire = std::uint64_t;
   static Wire pack(const AnyQueue& queue, Attachments& attachments) { return attach(*queue.part(), attachments); }
-  static AnyQueue unpack(Wire id, const Attachments&) { return AnyQueue(open_queue(id, AnyQueue::kOrder)); }
+  static AnyQueue unpack(Wire id, const Attachments& attachments) {
+    attachments.arrived.push_back(id);
+    return AnyQueue(open_queue(id, AnyQueue::kOrder));
+  }
 };
 
 }  // namespace detail

@@ -84,6 +84,7 @@ std::shared_ptr<QueuePart> open_queue(std::uint64_t id, QueueOrder order);
 std::uint64_t attach(const QueuePart& queue, Attachments& attachments);
 // Handles in an item belong to the queue.
 void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
+void unkeep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
 
 PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline);
 std::size_t put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline);

@@ -214,7 +214,8 @@ struct Codec<RawArray<T>> {
   static Wire pack(const RawArray<T>& array, Attachments& attachments) {
     return detail::attach(*array.elements_.part(), attachments);
   }
-  static RawArray<T> unpack(Wire id, const Attachments&) {
+  static RawArray<T> unpack(Wire id, const Attachments& attachments) {
+    attachments.arrived.push_back(id);
     return RawArray<T>(detail::Elements<T>(detail::open_array(id, detail::element_tag<T>())));
   }
 };
@@ -226,7 +227,8 @@ struct Codec<Array<T>> {
   static Wire pack(const Array<T>& array, Attachments& attachments) {
     return detail::attach(*array.elements_.part(), attachments);
   }
-  static Array<T> unpack(Wire id, const Attachments&) {
+  static Array<T> unpack(Wire id, const Attachments& attachments) {
+    attachments.arrived.push_back(id);
     return Array<T>(detail::Elements<T>(detail::open_array(id, detail::element_tag<T>())));
   }
 };

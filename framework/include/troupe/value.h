@@ -54,6 +54,7 @@ class TypeMismatch : public std::runtime_error {
 struct Attachments {
   std::vector<std::uint64_t> handles;
   std::vector<int> descriptors;
+  mutable std::vector<std::uint64_t> arrived = {};  // handles that were read from the bytes: their things are open here now
 };
 
 template <class T>
@@ -188,16 +189,32 @@ std::tuple<T...> decode_values(std::span<const std::byte> bytes, const Attachmen
 // and what cannot be read is said in brackets.
 std::string values_to_text(std::span<const std::byte> bytes, std::size_t characters_max = 4096);
 
-// As a field of a message. Handles cannot be sent so.
+namespace detail {
+// Handles in the message that this thread builds to send it. Throws std::logic_error if it builds none.
+void send_along(const std::vector<std::uint64_t>& handles);
+// Handles in a message that this process has read.
+void handles_arrived(const std::vector<std::uint64_t>& handles);
+}  // namespace detail
+
+// As a field of a message. Handles among them travel with a message that is being sent (not with a troupe::Message that is kept), and what
+// they stand for stays until the receiver has read them; who passes them on reads and writes them.
+//
+//     server.send<Work>([&](Work::Builder work) { troupe::write_values(work.initResults(), queue); });
+//     auto [queue] = troupe::read_values<troupe::Queue<int>>(work.getResults());
 template <class... T>
 void write_values(schema::Value::Builder to, const T&... values) {
   auto room = to.initBytes(static_cast<unsigned>(encoded_size(values...)));
-  encode_to({reinterpret_cast<std::byte*>(room.begin()), room.size()}, nullptr, values...);
+  Attachments attachments;
+  encode_to({reinterpret_cast<std::byte*>(room.begin()), room.size()}, &attachments, values...);
+  if (!attachments.handles.empty()) detail::send_along(attachments.handles);
 }
 template <class... T>
 std::tuple<T...> read_values(schema::Value::Reader from) {
   const auto bytes = from.getBytes();
-  return decode_values<T...>({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
+  const Attachments handles;
+  auto values = decode_values<T...>({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()}, &handles);
+  if (!handles.arrived.empty()) detail::handles_arrived(handles.arrived);
+  return values;
 }
 
 }  // namespace troupe
