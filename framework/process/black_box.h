@@ -42,8 +42,9 @@ struct BlackBox {
   std::array<Frame, kFramesMax> frames;
   std::array<char, 512> what;              // of an exception that nobody caught; ends with 0
   std::array<char, 128> message;           // the type of the message in hand; ends with 0
+  std::atomic<Serial> told;                // by one that was asked where it is, when it has said it
   std::atomic<std::uint32_t> over_budget;  // written by root: the process has more memory than it should
-  std::array<char, kSize - 40 - kFramesMax * sizeof(Frame) - 512 - 128 - 4> text;
+  std::array<char, kSize - 40 - kFramesMax * sizeof(Frame) - 512 - 128 - 8> text;
 };
 static_assert(sizeof(BlackBox) == BlackBox::kSize);
 static_assert(std::atomic<Serial>::is_always_lock_free);

@@ -180,6 +180,7 @@ void asked_where(int, siginfo_t*, void* context) {
     Walk walk{.from = instruction_of(*static_cast<ucontext_t*>(context))};
     _Unwind_Backtrace(visit, &walk);
     write_stack(walk, 0);
+    box->told = serial_here;
   }
   errno = error;
 }

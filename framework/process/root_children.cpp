@@ -21,8 +21,9 @@ namespace troupe::process {
 
 namespace {
 
-// From being asked where it is to being killed.
-constexpr Duration kTimeToTell = std::chrono::milliseconds(50);
+// From being asked where it is to being killed, and how often we look whether it has told.
+constexpr Duration kTimeToTell = std::chrono::seconds(1);
+constexpr Duration kTellPeriod = std::chrono::milliseconds(5);
 
 std::string why_not_started(const SystemError& error) {
   std::string why = error.what();
@@ -181,7 +182,17 @@ void RootLoop::kill(ProcessId child, const Death& why) {
   process->verdict = why;
   if (why.cause != Death::Cause::hung) return kill(*process);
   send_signal(*process, tell_stack_signal());
-  timers_.at(Clock::now() + kTimeToTell, [this, child] { kill(child); });
+  kill_when_told(child, Clock::now() + kTimeToTell);
+}
+
+void RootLoop::kill_when_told(ProcessId child, Clock::time_point deadline) {
+  timers_.at(Clock::now() + kTellPeriod, [this, child, deadline] {
+    Process* process = roster_.by_id(child);
+    if (!process) return;
+    const bool told = process->box && process->box->told == process->serial;
+    if (told || Clock::now() >= deadline) kill(*process);
+    else kill_when_told(child, deadline);
+  });
 }
 
 void RootLoop::kill(Process& process) {

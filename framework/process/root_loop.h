@@ -113,6 +113,7 @@ class RootLoop final : public Root {
   void send_signal(const Process& process, int signal);
   void stop(Process& process);
   void kill(Process& process);
+  void kill_when_told(ProcessId child, Clock::time_point deadline);
   // Standard error and memory (root_output.cpp)
   os::Descriptor make_output(Process& process);
   bool read_output(Process& process);

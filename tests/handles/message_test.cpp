@@ -51,18 +51,12 @@ std::uint64_t number_of(const Handle& handle) {
   return attachments.handles.at(0);
 }
 
-// Of this process: it stays, with its descriptors, and that for threads that wait for one another.
+// Of this process: it stays, with its descriptors.
 void start_node() {
-  Event end;
-  Process first([](Event told) { told.wait(); }, end);
-  first.start();
   try {
     static_cast<void>(look_up("nobody", 30s));
   } catch (const ActorDown&) {
   }
-  CHECK_FALSE(first.join(1ms));
-  end.set();
-  first.join();
 }
 
 }  // namespace
