@@ -89,7 +89,7 @@ Outcome drain_and_check(const std::shared_ptr<const QueueMemory>& memory) {
   require(size == outcome.items.size(), "size said " + std::to_string(size) + ", there were " + std::to_string(outcome.items.size()));
   require(queue.empty() && queue.join(kNow), "not empty in the end");
   const Counts counts = queue.counts();
-  require(counts.put == counts.taken, "counts");
+  require(counts.put == counts.taken && counts.put >= outcome.items.size() + outcome.dead_letters.size(), "counts");
   if (!outcome.closed && memory->constants.overflow != Overflow::drop_oldest) check_refill(queue, memory->constants);
   queue.close();
   require(queue.put(make_item(1), kNow) == PutResult::closed && queue.get(item, kNow) == GetResult::ended, "close");
