@@ -18,6 +18,7 @@
 #include <troupe/program.h>
 
 #include "children_bench.capnp.h"
+#include "erlang.h"
 #include "harness.h"
 #include "proc.h"
 
@@ -223,5 +224,11 @@ int main(int argc, char** argv) {
                  .once = true});
   suite.measure(
       {.name = "death to the last of 100 waiters told, p99", .unit = "ms", .ours = last_told_ms, .target = bench::at_most(10)});
+  if (bench::erlang_is_here())
+    suite.compare({.name = "the same, beside Erlang",
+                   .unit = "ms",
+                   .ours = last_told_ms,
+                   .theirs = [] { return bench::erlang("waiters"); },
+                   .peer = "100 processes of Erlang's own, in one of the system's"});
   return suite.finish();
 }

@@ -19,6 +19,7 @@
 
 #include <fmt/format.h>
 
+#include "erlang.h"
 #include "harness.h"
 #include "proc.h"
 
@@ -124,6 +125,12 @@ int main(int argc, char** argv) {
                  .unit = "ms",
                  .ours = [] { return kill_to_answer_ms(50); },
                  .target = bench::at_most(5)});
+  if (bench::erlang_is_here())
+    suite.compare({.name = "the same, beside Erlang",
+                   .unit = "ms",
+                   .ours = [] { return kill_to_answer_ms(50); },
+                   .theirs = [] { return bench::erlang("kill") / 1e3; },
+                   .peer = "a process of Erlang's own, in one of the system's"});
   suite.measure({.name = "idle topology, wake-ups of all in 10 s",
                  .unit = "",
                  .ours = [] { return idle_wake_ups(std::chrono::seconds(10)); },

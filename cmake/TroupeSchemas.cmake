@@ -2,7 +2,7 @@
 
 # troupe_schemas(TARGET BASE FILES…)
 # Generates C++ for schemas below the folder BASE and adds it to TARGET: BASE/shop/order.capnp becomes `#include "shop/order.capnp.h"`.
-# Schemas may import troupe's own ("/troupe/address.capnp").
+# Schemas may import those below BASE, and troupe's own ("/troupe/address.capnp").
 function(troupe_schemas target base)
   set(generated ${PROJECT_BINARY_DIR}/generated)
   file(MAKE_DIRECTORY ${generated})
@@ -14,7 +14,7 @@ function(troupe_schemas target base)
     add_custom_command(
       OUTPUT ${generated}/${name}.c++ ${generated}/${name}.h
       COMMAND ${CAPNP_EXECUTABLE} compile -o${CAPNPC_CXX_EXECUTABLE}:${generated} --src-prefix=${base}
-              -I${TROUPE_SCHEMA_DIR} -I${CAPNP_INCLUDE_DIRECTORY} ${schema}
+              -I${base} -I${TROUPE_SCHEMA_DIR} -I${CAPNP_INCLUDE_DIRECTORY} ${schema}
       DEPENDS ${schema} VERBATIM)
     target_sources(${target} PRIVATE ${generated}/${name}.c++ ${generated}/${name}.h)
     # Generated code is not ours to warn about.

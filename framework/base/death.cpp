@@ -21,6 +21,7 @@ int Death::exitcode() const {
     case Cause::exited: return code;
     case Cause::signalled: return -code;
     case Cause::stopped: return code;
+    case Cause::cascade:
     case Cause::out_of_memory:
     case Cause::hung: return code != 0 ? code : 1;
     default: return 1;
@@ -46,8 +47,10 @@ std::string Death::describe() const {
   return detail.empty() ? text : fmt::format("{}: {}", text, detail);
 }
 
-std::string Death::report() const {
-  std::string text = describe() + '\n';
+std::string Death::report() const { return describe() + '\n' + evidence(); }
+
+std::string Death::evidence() const {
+  std::string text;
   if (restarts > 0) text += fmt::format("  restarted {} times before\n", restarts);
   if (!message.empty()) text += fmt::format("  with a message in hand: {}\n", message);
   for (std::size_t i = 0; i < stack.size(); ++i) text += fmt::format("  #{} {}\n", i, stack[i]);

@@ -97,10 +97,7 @@ SegmentsReader::SegmentsReader(const detail::Body& body) try {
 }
 
 Death read_death(const detail::Body& body) {
-  return detail::read<DeathRecord>(body, [](DeathRecord::Reader record) {
-    if (record.getCause() > static_cast<std::uint8_t>(Death::kLastCause)) refuse("no such cause of death", record.getCause());
-    return Death{static_cast<Death::Cause>(record.getCause()), record.getCode(), std::string(record.getDetail())};
-  });
+  return detail::read<DeathRecord>(body, [](DeathRecord::Reader record) { return read(record); });
 }
 
 std::string read_refusal(const detail::Body& body) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "message/control.capnp.h"
+#include "message/death_record.h"
 
 namespace troupe::message {
 
@@ -91,11 +92,7 @@ inline constexpr detail::Payload kNothing{};
 template <class Use>
 decltype(auto) with_death(const Death& death, Use&& use) {
   return detail::build<DeathRecord>(
-      [&](DeathRecord::Builder record) {
-        record.setCause(static_cast<std::uint8_t>(death.cause));
-        record.setCode(death.code);
-        record.setDetail(death.detail);
-      },
+      [&](DeathRecord::Builder record) { write(record, death); },
       std::forward<Use>(use));
 }
 template <class Use>

@@ -99,9 +99,9 @@ void set_process_node(Function<Node&()> make) {
 
 bool in_node() { return Core::current() != nullptr; }
 
-void stop_actor(const Address& actor) { inner_core().stop_actor({actor.slot, actor.generation}); }
+void stop_actor(const Address& actor, const std::optional<Death>& death) { inner_core().stop_actor({actor.slot, actor.generation}, death); }
 void end_actor(const Address& actor, const std::optional<Death>& death) { inner_core().end_actor({actor.slot, actor.generation}, death); }
-Address spawn_here(Function<std::unique_ptr<Actor>(Context&)> make) { return inner_core().spawn(make); }
+Address spawn_here(Function<std::unique_ptr<Actor>(Context&)> make, std::uint32_t restarts) { return inner_core().spawn(make, restarts); }
 void register_name(const std::string& name, const Address& actor) { inner_core().tree().register_name(name, actor); }
 void stop_all_here() { inner_core().stop_all(); }
 void keep_by(const Address& actor) { inner_core().set_keeper({actor.slot, actor.generation}); }

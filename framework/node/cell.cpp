@@ -1,6 +1,7 @@
 #include "node/cell.h"
 
 #include "base/in_hand.h"
+#include "base/witness.h"
 #include "node/core.h"
 
 namespace troupe::detail {
@@ -41,8 +42,11 @@ bool Cell::guarded(F&& run) {
   core.beat();
   try {
     run();
+  } catch (const base::Witness&) {  // nothing is: it looks where the next comes from
   } catch (...) {
     death = death_by(std::current_exception());
+    death->stack = base::take_stack();
+    if (in_hand) death->message = base::type_in(in_hand);
   }
   core.enter(nullptr);
   if (death || stop_wanted) return false;  // ended() answers what was dropped
@@ -61,6 +65,7 @@ bool Cell::execute_mailbox() {
     on_stop_wanted = false;
     if (!guarded([&] { actor->on_stop(); })) return false;
   }
+  if (std::exchange(over_budget, false) && !guarded([&] { actor->on_over_budget(); })) return false;
   for (int i = 0; i < kBatch && !mailbox.empty() && runnable(); ++i) {
     node::Letter letter = std::move(mailbox.front());
     mailbox.pop_front();
@@ -103,8 +108,10 @@ void Cell::handle(const message::FrameHeader& header, std::uint64_t process, con
     }
   } handling{*this, {body, Address(process, header.from_slot, header.from_generation), self, request ? header.correlation : 0}};
   incoming = &handling.in;
-  const base::InHand in_hand(entry->name);
+  const base::InHand for_crashes(entry->name);
+  in_hand = entry->name;
   (*entry->handler)(handling.in);
+  in_hand = nullptr;
 }
 
 }  // namespace troupe::detail

@@ -63,10 +63,14 @@ class Cell {
   bool overfull = false;   // the mailbox reached its bound and has not come down yet
   bool scheduled = false;  // execute_mailbox() will come
   bool on_stop_wanted = false;
+  bool over_budget = false;  // not told yet
   bool stop_wanted = false;
   bool gone = false;
   std::optional<Death> death;
+  std::optional<Death> why_stopped;  // its death, if it ends in order
   const Incoming* incoming = nullptr;
+  const char* in_hand = nullptr;  // the type of what is handled; of an exception, of what was
+  std::uint32_t restarts = 0;     // by its supervisor, before this life
   std::uint32_t questions = node::Question::kNone;
   std::vector<Watcher> watchers;
   std::vector<std::uint64_t> paused_processes;

@@ -66,13 +66,13 @@ class Core final : public TreeEvents {
   }
 
   // ── core_actors.cpp
-  Address spawn(Function<std::unique_ptr<Actor>(Context&)>& make);
+  Address spawn(Function<std::unique_ptr<Actor>(Context&)>& make, std::uint32_t restarts = 0);
   [[nodiscard]] detail::Cell* running() const { return running_; }
   void ended(detail::Cell& cell);
   void stop_all();
   void end_actors();  // at once
   // One actor: its on_stop(), or its end as soon as what runs of it has returned.
-  void stop_actor(CellId id);
+  void stop_actor(CellId id, const std::optional<Death>& death);
   void end_actor(CellId id, const std::optional<Death>& death);
   // Asked first, and alone, when all are to stop.
   void set_keeper(CellId id) { keeper_ = id; }
@@ -120,6 +120,7 @@ class Core final : public TreeEvents {
   void down(std::uint64_t process, const Death& death) override;
   void found(std::uint64_t question, const Address& address, const transport::LinkOptions& options) override;
   void not_found(std::uint64_t question, const Death& why) override;
+  void over_budget() override;
   void stop_requested() override;
 
  private:

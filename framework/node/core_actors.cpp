@@ -2,10 +2,11 @@
 
 namespace troupe::node {
 
-Address Core::spawn(Function<std::unique_ptr<Actor>(Context&)>& make) {
+Address Core::spawn(Function<std::unique_ptr<Actor>(Context&)>& make, std::uint32_t restarts) {
   const CellId id = slots_.reserve();
   auto owner = std::make_unique<detail::Cell>(*this, Address(self_, id.slot, id.generation), ++actors_made_);
   detail::Cell& cell = *owner;
+  cell.restarts = restarts;
   detail::Cell* const maker = std::exchange(running_, &cell);
   try {
     cell.construct(make);
@@ -37,7 +38,9 @@ void Core::reconsider(detail::Cell& cell) {
 
 void Core::ended(detail::Cell& cell) {
   cell.gone = true;
-  const Death death = cell.death.value_or(Death{Death::Cause::stopped, 0, ""});
+  Death death = cell.death ? *cell.death : cell.why_stopped.value_or(Death{Death::Cause::stopped, 0, ""});
+  death.time = std::chrono::system_clock::now();
+  death.restarts = cell.restarts;
   const bool kept = slots_.find(keeper_.slot, keeper_.generation) && slots_.find(keeper_.slot, keeper_.generation) != &cell;
   if (!kept && (!last_death_ || last_death_->normal())) last_death_ = death;  // else it is its keeper's business
   answer_dropped(death);
@@ -82,9 +85,10 @@ void Core::stop_all() {
   being_stopped_ = {};
 }
 
-void Core::stop_actor(CellId id) {
+void Core::stop_actor(CellId id, const std::optional<Death>& death) {
   detail::Cell* cell = slots_.find(id.slot, id.generation);
   if (!cell) return;
+  cell->why_stopped = death;
   cell->on_stop_wanted = true;
   scheduler_.schedule(cell->shell);
 }

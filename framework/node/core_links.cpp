@@ -193,6 +193,13 @@ void Core::not_found(std::uint64_t question, const Death& why) {
   settle(*asked, Event{.what = Event::What::down, .death = why, .found = {}});
 }
 
+void Core::over_budget() {
+  slots_.for_each([this](detail::Cell& cell) {
+    cell.over_budget = true;
+    scheduler_.schedule(cell.shell);
+  });
+}
+
 void Core::stop_requested() { stop_all(); }
 
 }  // namespace troupe::node

@@ -26,9 +26,9 @@ void Node::end() {
 
 Core& Node::core() const { return state_->core; }
 
-Address Node::spawn(Function<std::unique_ptr<Actor>(Context&)> make) {
+Address Node::spawn(Function<std::unique_ptr<Actor>(Context&)> make, std::uint32_t restarts) {
   Address address;
-  core().outside().call([&] { address = core().spawn(make); });
+  core().outside().call([&] { address = core().spawn(make, restarts); });
   return address;
 }
 

@@ -44,8 +44,8 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // Constructs an actor; on the node's thread while it runs. Throws what the constructor throws.
-  Address spawn(Function<std::unique_ptr<Actor>(Context&)> make);
+  // Constructs an actor, which was restarted so often; on the node's thread while it runs. Throws what the constructor throws.
+  Address spawn(Function<std::unique_ptr<Actor>(Context&)> make, std::uint32_t restarts = 0);
   // Runs the actors here until all have ended. The Death of the first that ended badly, else of the last.
   Death run();
   // Runs them on a new thread instead, until stop(); actors may come and go.
@@ -84,10 +84,10 @@ void set_process_node(Function<Node&()> make);
 
 // For actors that keep others alive, on their node's thread. Stops one in order, or ends it as soon as what runs of it has returned,
 // with this Death if it is given.
-void stop_actor(const Address& actor);
+void stop_actor(const Address& actor, const std::optional<Death>& death = {});
 void end_actor(const Address& actor, const std::optional<Death>& death = {});
-// Makes an actor in this node; throws what its constructor throws. Gives a name to an actor of it; nobody, and the name waits again.
-Address spawn_here(Function<std::unique_ptr<Actor>(Context&)> make);
+// Makes an actor in this node, which was restarted so often; throws what its constructor throws. Gives a name to an actor of it; nobody, and the name waits again.
+Address spawn_here(Function<std::unique_ptr<Actor>(Context&)> make, std::uint32_t restarts);
 void register_name(const std::string& name, const Address& actor);
 // When the process is to stop, this actor is asked before all others.
 void keep_by(const Address& actor);

@@ -23,6 +23,8 @@ class TreeEvents {
   // The answer to look_up(): the address, or why there is none.
   virtual void found(std::uint64_t question, const Address& address, const transport::LinkOptions& options) = 0;
   virtual void not_found(std::uint64_t question, const Death& why) = 0;
+  // This process has more memory than it should.
+  virtual void over_budget() = 0;
   // Our supervisor wants us to end in order.
   virtual void stop_requested() = 0;
 };

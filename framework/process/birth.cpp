@@ -15,6 +15,7 @@
 #include <exception>
 #include <iostream>
 
+#include "base/witness.h"
 #include "os/affinity.h"
 #include "os/check_call.h"
 #include "os/epoll.h"
@@ -51,15 +52,18 @@ std::span<const std::byte> map_arguments(const os::Descriptor& memfd) {
 
 int run(const ChildSpec& spec, const os::Descriptor& arguments, Client& client) {
   std::string why = "uncaught exception";
+  Death seen;
   try {
     return spec.entry(arguments ? map_arguments(arguments) : std::span<const std::byte>(spec.arguments));
-  } catch (const Witness&) {  // nothing is: it looks where the next two come from
+  } catch (const base::Witness&) {  // nothing is: it looks where the next two come from
   } catch (const std::exception& error) {
+    seen.stack = base::take_stack();
     why += std::string(": ") + error.what();
   } catch (...) {
+    seen.stack = base::take_stack();
   }
   std::fprintf(stderr, "%s: %s\n", spec.name.c_str(), why.c_str());
-  client.last_words(why);
+  client.last_words(why, seen);
   return 1;
 }
 
@@ -126,7 +130,7 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
   for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
 
   auto& client = *new Client(std::move(birth.socket), origin.modules,
-                             {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent)});
+                             {birth.id, birth.serial, spec.name, spec.daemon, std::move(birth.parent), false, spec.restarts});
   for (const ThingGrant& thing : birth.things) client.granted(thing);
   Client::set_here(&client);
   open_black_box(birth.box, birth.serial, true);

@@ -34,12 +34,8 @@ std::string demangled(const std::string& name) {
   return readable;
 }
 
-std::string frame_text(const BlackBox& box, const BlackBox::Frame& frame) {
-  std::string module = text_at(box.text, frame.module);
-  module.erase(0, module.rfind('/') + 1);
-  const std::string place = fmt::format("{}+{:#x}", module.empty() ? "?" : module, frame.offset);
-  const std::string function = text_at(box.text, frame.function);
-  return function.empty() ? place : fmt::format("{} in {}", demangled(function), place);
+std::string text_of(const BlackBox& box, const BlackBox::Frame& frame) {
+  return frame_text(text_at(box.text, frame.function), text_at(box.text, frame.module), frame.offset);
 }
 
 std::string signal_detail(const BlackBox& box) {
@@ -60,6 +56,14 @@ std::string signal_detail(const BlackBox& box) {
 
 }  // namespace
 
+std::string frame_text(const std::string& function, const std::string& module, std::uint64_t offset) {
+  const std::string file = module.substr(module.rfind('/') + 1);
+  const std::string place = fmt::format("{}+{:#x}", file.empty() ? "?" : file, offset);
+  return function.empty() ? place : fmt::format("{} in {}", demangled(function), place);
+}
+
+bool calls_handlers(std::string_view mangled) { return mangled.starts_with("_ZN6troupe6detail4Cell") || mangled.starts_with("_ZN6troupe4node4Core8conclude"); }
+
 Evidence read_black_box(const BlackBox& shared, Serial owner) {
   if (shared.owner.load() != owner) return {};
   // Forks of the dead process may still write: what is checked must be what is used.
@@ -78,7 +82,9 @@ Evidence read_black_box(const BlackBox& shared, Serial owner) {
     evidence.detail = signal_detail(box);
   }
   const std::size_t count = std::min<std::size_t>(box.frame_count, BlackBox::kFramesMax);
-  for (std::size_t i = 0; i < count; ++i) evidence.stack.push_back(frame_text(box, box.frames.at(i)));
+  for (std::size_t i = 0; i < count && !calls_handlers(text_at(box.text, box.frames.at(i).function)); ++i) {
+    evidence.stack.push_back(text_of(box, box.frames.at(i)));
+  }
   return evidence;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "os/memory.h"
@@ -24,7 +25,7 @@ struct BlackBox {
   static constexpr std::size_t kFramesMax = 32;
   static constexpr std::uint32_t kNoText = ~0u;
 
-  enum class Kind : std::uint32_t { nothing, signal, exception, hang };
+  enum class Kind : std::uint32_t { nothing, signal, hang };
   struct Frame {
     std::uint32_t function = kNoText;  // mangled
     std::uint32_t module = kNoText;    // the path of its file
@@ -57,6 +58,10 @@ struct Evidence {
   std::string message;             // type of the message in hand
   std::vector<std::string> stack;  // "crash() in demo+0x1234"
 };
+// A frame of a stack in words: "crash() in demo+0x1234". The function is mangled, or not known; the module is a path.
+std::string frame_text(const std::string& function, const std::string& module, std::uint64_t offset);
+// The frame of that function, and those beyond, are what calls handlers of actors: nobody looks for a mistake there.
+bool calls_handlers(std::string_view mangled);
 // Of the process with this serial; nothing if it left none. Whatever the bytes are, this is no trouble.
 Evidence read_black_box(const BlackBox& box, Serial owner);
 

@@ -39,6 +39,8 @@ class ClientEvents {
   // The answers to look_up().
   virtual void found(std::uint64_t question, const Address& place, const transport::LinkOptions& options) = 0;
   virtual void not_found(std::uint64_t question, const Death& why) = 0;
+  // We have more memory than our budget, from now on.
+  virtual void over_budget() {}
 };
 
 // The connection of a process to root, made before it was forked. A start is one packet there, its end one packet back.
@@ -60,6 +62,7 @@ class Client {
     bool daemon = false;
     std::optional<Relative> parent;
     bool executed = false;  // another program than root's
+    std::uint32_t restarts = 0;  // by its supervisor, before this life
   };
   // `socket`: our end.
   Client(os::Descriptor socket, const Modules& modules, Self self);
@@ -77,6 +80,7 @@ class Client {
   [[nodiscard]] Serial serial() const { return self_.serial; }
   [[nodiscard]] const std::string& name() const { return self_.name; }
   [[nodiscard]] bool daemon() const { return self_.daemon; }
+  [[nodiscard]] std::uint32_t restarts() const { return self_.restarts; }
   // Who started this process; none of main, and of what root itself starts.
   [[nodiscard]] const std::optional<Relative>& parent() const { return self_.parent; }
 
@@ -124,7 +128,8 @@ class Client {
   // This process has started well.
   void ready();
   // Why this process is about to exit with another code than 0: the detail of its Death. The first line of `why`; the last call counts.
-  void last_words(const std::string& why);
+  // Of `seen` the message in hand, and the stack.
+  void last_words(const std::string& why, const Death& seen = {});
   // The same, for one that never got to its entry.
   void failed(const std::string& why);
   // Where a program that was executed will leave word of its end.
@@ -174,7 +179,7 @@ class Client {
     bool watched = false;      // root has answered that
   };
   struct News {  // for pump()
-    enum class What { down, offered, found, not_found };
+    enum class What { down, offered, found, not_found, over_budget };
     What what;
     ProcessId process = kNoProcess;
     std::uint64_t question = 0;

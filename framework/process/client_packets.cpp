@@ -158,6 +158,9 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         return tell_pump({.what = News::What::not_found,
                           .question = notice.getNotFound().getQuestion(),
                           .death = read(notice.getNotFound().getWhy())});
+      case control::Notice::OVER_BUDGET:
+        if (bell_) tell_pump({.what = News::What::over_budget});
+        return;
     }
   });
 }
@@ -198,6 +201,7 @@ void Client::pump(ClientEvents& events) {
       case News::What::offered: events.offered(item.process, item.options, std::move(item.ends)); break;
       case News::What::found: events.found(item.question, item.place, item.options); break;
       case News::What::not_found: events.not_found(item.question, item.death); break;
+      case News::What::over_budget: events.over_budget(); break;
     }
   }
 }

@@ -59,10 +59,13 @@ void Client::ready() {
   send(request.bytes());
 }
 
-void Client::last_words(const std::string& why) {
+void Client::last_words(const std::string& why, const Death& seen) {
   check_process();
   Outgoing<control::Request> request;
-  request->setLastWords(why.substr(0, std::min(why.find('\n'), kLastWordsMax)));
+  Death words{.detail = why.substr(0, std::min(why.find('\n'), kLastWordsMax))};
+  words.message = seen.message;
+  words.stack = seen.stack;
+  write(request->initLastWords(), words);
   send(request.bytes());
 }
 

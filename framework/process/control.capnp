@@ -3,6 +3,7 @@
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("troupe::process::control");
 using import "/troupe/address.capnp".Address;
+using Death = import "/message/control.capnp".DeathRecord;
 
 struct Place {                # a function: see EntryPlace
   module @0 :UInt32;
@@ -52,17 +53,6 @@ struct LinkOptions {
   frameSizeMax @2 :UInt64;
 }
 
-struct Death {
-  cause  @0 :UInt8;
-  code   @1 :Int32;
-  detail @2 :Text;
-  time      @3 :Int64;        # nanoseconds since the epoch; 0: not known
-  restarts  @4 :UInt32;
-  message   @5 :Text;
-  stack     @6 :List(Text);
-  lastLines @7 :List(Text);
-}
-
 struct Request {              # a process to root
   union {
     start    @0 :Start;
@@ -85,7 +75,7 @@ struct Request {              # a process to root
       to      @10 :UInt64;
       options @11 :LinkOptions;
     }
-    lastWords @12 :Text;      # one line: why this process will not end well
+    lastWords @12 :Death;     # why this process will not end well: the detail, the message in hand, where it was
     sentinel  @13 :UInt64;    # answered by `watched`
     failed    @15 :Text;      # why this process could not be started
     blackBox  @16 :Void;      # of one that was executed; the packet's descriptor is the memory
@@ -161,6 +151,7 @@ struct Notice {               # root to a process
       channel  @15 :UInt64;
       data     @16 :Data;
     }
+    overBudget @20 :Void;     # this process has more memory than it should, from now on
     opened   :group {         # the packet's descriptor is the thing's memory; none if it cannot be opened
       thing    @17 :UInt64;
       slot     @18 :UInt32;

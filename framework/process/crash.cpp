@@ -11,10 +11,14 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <mutex>
+#include <string>
 #include <string_view>
-#include <typeinfo>
+#include <unordered_map>
+#include <vector>
 
 #include "base/in_hand.h"
+#include "base/witness.h"
 #include "process/symbols.h"
 
 namespace troupe::process {
@@ -31,6 +35,7 @@ std::terminate_handler terminate_before = nullptr;
 // The handlers' own stack, since that of the process may be what is at fault.
 alignas(64) std::byte handler_stack[128 * 1024];
 
+constexpr std::size_t kKnownFramesMax = 4096;
 constexpr unsigned kPatience = 2;  // seconds that a handler may take
 
 struct Walk {
@@ -59,9 +64,12 @@ std::uint32_t add_text(const char* text, std::size_t size) {
   return position;
 }
 
-// The name of the program, or the path of a library; the same text once.
+// The name of the program, or the path of a library.
+const char* module_name(const char* path) { return std::strcmp(path, "/proc/self/exe") == 0 ? program_invocation_name : path; }
+
+// The same text once.
 std::uint32_t module_text(const char* path, std::size_t frame) {
-  const char* name = std::strcmp(path, "/proc/self/exe") == 0 ? program_invocation_name : path;
+  const char* name = module_name(path);
   for (std::size_t i = 0; i < frame; ++i) {
     const auto known = box->frames[i].module;
     if (known != BlackBox::kNoText && std::strcmp(box->text.data() + known, name) == 0) return known;
@@ -97,22 +105,21 @@ bool throws(std::uintptr_t address) {
   CodePlace place;
   char name[64];
   if (!find_code(address, place)) return false;
-  return std::string_view(name, find_function(place.path, place.offset, name)).ends_with("__cxa_throw");
+  const std::string_view function(name, find_function(place.path, place.offset, name));
+  return function.ends_with("__cxa_throw") || function.ends_with("__cxa_rethrow") || function.find("rethrow_exception") != function.npos;
 }
 
-// "file.capnp:Type" is told as "Type".
 void write_message() {
-  const char* name = base::in_hand.load(std::memory_order_relaxed);
+  const char* name = base::type_in(base::in_hand.load(std::memory_order_relaxed));
   box->message[0] = 0;
   if (!name) return;
-  if (const char* colon = std::strchr(name, ':')) name = colon + 1;
   const std::size_t size = std::min(std::strlen(name), box->message.size() - 1);
   std::memcpy(box->message.data(), name, size);
   box->message[size] = 0;
 }
 
 void begin(BlackBox::Kind kind) {
-  box->owner = serial_here;
+  if (box->owner.exchange(serial_here) != serial_here) box->what[0] = 0;  // somebody else's
   write_message();
   box->kind = kind;
   box->frame_count = 0;
@@ -212,6 +219,50 @@ void terminated() {
   std::abort();
 }
 
+// Where the last exception of this thread was thrown that got as far as a Witness.
+thread_local Walk thrown;
+
+// It is about to unwind the stack.
+void look_at_stack() {
+  thrown.count = 0;
+  _Unwind_Backtrace(visit, &thrown);
+}
+
+struct KnownFrame {
+  std::string text;
+  bool throws = false;         // it is the runtime's
+  bool calls_handlers = false;
+};
+
+KnownFrame frame_at(std::uintptr_t address) {
+  CodePlace place;
+  if (!find_code(address, place)) return {.text = frame_text("", "", address)};
+  char name[1024];
+  const std::string function(name, find_function(place.path, place.offset, name));
+  return {frame_text(function, module_name(place.path), place.offset), throws(address), calls_handlers(function)};
+}
+
+// It was caught. The same actor may throw again and again, and looking for names is slow.
+std::vector<std::string> take_stack() {
+  static std::mutex mutex;
+  static std::unordered_map<std::uintptr_t, KnownFrame> known;
+  const std::lock_guard lock(mutex);
+  std::vector<std::string> stack;
+  bool thrower_found = false;
+  for (std::size_t i = 0; i < thrown.count; ++i) {
+    if (known.size() >= kKnownFramesMax) known.clear();
+    const auto [place, is_new] = known.try_emplace(thrown.addresses[i]);
+    if (is_new) place->second = frame_at(thrown.addresses[i]);
+    const KnownFrame& frame = place->second;
+    if (frame.calls_handlers) break;
+    if (frame.throws) thrower_found = true, stack.clear();
+    else if (stack.size() < BlackBox::kFramesMax) stack.push_back(frame.text);
+  }
+  thrown.count = 0;
+  if (!thrower_found) return {};
+  return stack;
+}
+
 }  // namespace
 
 void install_crash_handlers() {
@@ -221,6 +272,7 @@ void install_crash_handlers() {
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP})
     handle(signal, crashed, static_cast<int>(SA_RESETHAND));
   handle(tell_stack_signal(), asked_where, SA_RESTART);
+  base::looker = {look_at_stack, take_stack};
   if (std::get_terminate() != terminated) terminate_before = std::set_terminate(terminated);
 }
 
@@ -234,26 +286,5 @@ void open_black_box(BlackBox* mine, Serial serial, bool is_bottom) {
 }
 
 BlackBox* black_box() { return box && ::getpid() == process_here ? box : nullptr; }
-
-// The runtime asks the type of each handler whether it catches what was thrown, and does so before it unwinds anything. This is the
-// answer of Witness: no, after a look at the stack.
-class WitnessType final : public std::type_info {
- public:
-  WitnessType() : std::type_info("N6troupe7process7WitnessE") {}
-  bool __do_catch(const std::type_info*, void**,
-                  unsigned) const override {  // NOLINT(bugprone-reserved-identifier): libstdc++'s name
-    if (!black_box()) return false;
-    Walk walk;
-    _Unwind_Backtrace(visit, &walk);
-    begin(BlackBox::Kind::exception);
-    std::size_t thrower = 0;
-    while (thrower < walk.count && !throws(walk.addresses[thrower])) ++thrower;
-    while (thrower < walk.count && throws(walk.addresses[thrower])) ++thrower;
-    write_stack(walk, thrower < walk.count ? thrower : 0);
-    return false;
-  }
-};
-extern const WitnessType witness_type asm("_ZTIN6troupe7process7WitnessE");
-const WitnessType witness_type;
 
 }  // namespace troupe::process

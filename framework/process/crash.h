@@ -16,12 +16,4 @@ void open_black_box(BlackBox* box, Serial serial, bool is_bottom);
 // The box of this process: null if it has none, and in a fork of it that the user made.
 BlackBox* black_box();
 
-// Nothing is thrown as a Witness, but whoever catches one has the stack written to the black box before an exception that nobody
-// nearer catches unwinds it.
-//
-//     try { … } catch (const Witness&) {} catch (const std::exception& error) { … }
-struct Witness {
-  virtual ~Witness();  // never defined: the type's description is ours, see crash.cpp
-};
-
 }  // namespace troupe::process

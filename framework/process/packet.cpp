@@ -5,52 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
-
 #include "os/check_call.h"
 
 namespace troupe::process {
 
 namespace {
-
-// As many lines as fit into a notice.
-unsigned lines_that_fit(const std::vector<std::string>& lines) {
-  std::size_t size = 0;
-  unsigned count = 0;
-  while (count < lines.size() && (size += lines[count].size() + 16) <= kEvidenceSizeMax) ++count;
-  return count;
-}
-
-void write(capnp::List<capnp::Text>::Builder to, const std::vector<std::string>& from) {
-  for (unsigned i = 0; i < to.size(); ++i) to.set(i, from[i]);
-}
-
-std::vector<std::string> read(capnp::List<capnp::Text>::Reader from) {
-  std::vector<std::string> lines;
-  for (const auto line : from) lines.emplace_back(line.cStr());
-  return lines;
-}
-
-void write(control::Limits::Builder to, const Limits& from) {
-  to.setMemoryBudget(from.memory_budget);
-  to.setMemoryMax(from.memory_max);
-  if (from.open_files) to.setOpenFiles(static_cast<std::int64_t>(*from.open_files));
-  if (from.core_dumps) to.setCoreDumps(*from.core_dumps ? 1 : 0);
-  if (from.nice) to.setNice(*from.nice);
-  auto cpus = to.initCpus(static_cast<unsigned>(from.cpus.size()));
-  for (unsigned i = 0; i < cpus.size(); ++i) cpus.set(i, from.cpus[i]);
-  to.setWorkingDirectory(from.working_directory);
-}
-
-Limits read(control::Limits::Reader from) {
-  Limits limits{.memory_budget = from.getMemoryBudget(), .memory_max = from.getMemoryMax()};
-  if (from.getOpenFiles() >= 0) limits.open_files = static_cast<std::size_t>(from.getOpenFiles());
-  if (from.getCoreDumps() >= 0) limits.core_dumps = from.getCoreDumps() > 0;
-  if (from.getNice() != 1000) limits.nice = from.getNice();
-  for (const auto cpu : from.getCpus()) limits.cpus.push_back(cpu);
-  limits.working_directory = from.getWorkingDirectory().cStr();
-  return limits;
-}
 
 constexpr off_t kOrderSizeMax = 64 << 20;
 
@@ -81,27 +40,25 @@ std::vector<std::byte> read_sealed(const os::Descriptor& memfd) {
   return bytes;
 }
 
-void write(control::Death::Builder to, const troupe::Death& from) {
-  to.setCause(static_cast<std::uint8_t>(from.cause));
-  to.setCode(from.code);
-  if (!from.detail.empty()) to.setDetail(from.detail.substr(0, kDetailSizeMax));
-  to.setTime(std::chrono::nanoseconds(from.time.time_since_epoch()).count());
-  to.setRestarts(from.restarts);
-  if (!from.message.empty()) to.setMessage(from.message.substr(0, kDetailSizeMax));
-  if (!from.stack.empty()) write(to.initStack(lines_that_fit(from.stack)), from.stack);
-  if (!from.last_lines.empty()) write(to.initLastLines(lines_that_fit(from.last_lines)), from.last_lines);
+void write(control::Limits::Builder to, const Limits& from) {
+  to.setMemoryBudget(from.memory_budget);
+  to.setMemoryMax(from.memory_max);
+  if (from.open_files) to.setOpenFiles(static_cast<std::int64_t>(*from.open_files));
+  if (from.core_dumps) to.setCoreDumps(*from.core_dumps ? 1 : 0);
+  if (from.nice) to.setNice(*from.nice);
+  auto cpus = to.initCpus(static_cast<unsigned>(from.cpus.size()));
+  for (unsigned i = 0; i < cpus.size(); ++i) cpus.set(i, from.cpus[i]);
+  to.setWorkingDirectory(from.working_directory);
 }
 
-troupe::Death read(control::Death::Reader from) {
-  if (from.getCause() > static_cast<std::uint8_t>(troupe::Death::kLastCause)) throw ProtocolError("unknown cause of death");
-  troupe::Death death{static_cast<troupe::Death::Cause>(from.getCause()), from.getCode(), from.getDetail().cStr()};
-  death.time = std::chrono::system_clock::time_point(
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(from.getTime())));
-  death.restarts = from.getRestarts();
-  death.message = from.getMessage().cStr();
-  death.stack = read(from.getStack());
-  death.last_lines = read(from.getLastLines());
-  return death;
+Limits read(control::Limits::Reader from) {
+  Limits limits{.memory_budget = from.getMemoryBudget(), .memory_max = from.getMemoryMax()};
+  if (from.getOpenFiles() >= 0) limits.open_files = static_cast<std::size_t>(from.getOpenFiles());
+  if (from.getCoreDumps() >= 0) limits.core_dumps = from.getCoreDumps() > 0;
+  if (from.getNice() != 1000) limits.nice = from.getNice();
+  for (const auto cpu : from.getCpus()) limits.cpus.push_back(cpu);
+  limits.working_directory = from.getWorkingDirectory().cStr();
+  return limits;
 }
 
 void write(control::LinkOptions::Builder to, const transport::LinkOptions& from) {

@@ -13,6 +13,7 @@
 #include <troupe/death.h>
 #include <troupe/errors.h>
 
+#include "message/death_record.h"
 #include "os/descriptor.h"
 #include "process/client.h"
 #include "process/control.capnp.h"
@@ -24,8 +25,7 @@ namespace troupe::process {
 inline constexpr std::size_t kPacketSizeMax = 256 * 1024;
 // The same for what root says: no notice holds more than a death.
 inline constexpr std::size_t kNoticeSizeMax = 16 * 1024;
-inline constexpr std::size_t kDetailSizeMax = 2 * 1024;
-inline constexpr std::size_t kEvidenceSizeMax = 4 * 1024;  // of a stack, and of the last lines
+static_assert(message::kDeathSizeMax + 1024 < kNoticeSizeMax);
 // Arguments larger than this travel in a memfd beside the packet.
 inline constexpr std::size_t kInlineArgumentsMax = 96 * 1024;
 
@@ -84,8 +84,8 @@ os::Descriptor write_sealed(std::span<const std::byte> bytes);
 std::vector<std::byte> read_sealed(const os::Descriptor& memfd);
 
 // Values between C++ and the schema. Reading throws ProtocolError for what is no such value.
-void write(control::Death::Builder to, const troupe::Death& from);
-troupe::Death read(control::Death::Reader from);
+void write(control::Limits::Builder to, const Limits& from);
+Limits read(control::Limits::Reader from);
 void write(control::LinkOptions::Builder to, const transport::LinkOptions& from);
 transport::LinkOptions read(control::LinkOptions::Reader from);
 // All of a start but the entry and the arguments.

@@ -41,6 +41,7 @@ struct ChildSpec {
   bool program = false;                                            // `entry` does not count: see execute.h
   bool keep_stderr = false;                                        // by root, the last lines, for its Death; passed on all the same
   Limits limits = {};
+  std::uint32_t restarts = 0;                                      // before this start, by its supervisor: for its Death
 };
 
 // What the starter of a child hears, from root's loop: never from within a call to Root.
@@ -84,6 +85,8 @@ class Root {
   // In order: SIGTERM, and SIGKILL when the stop time-out of its spec has passed. Its death is then Death::stopped. A child that
   // ended meanwhile is no error. A stopped (SIGSTOP) child is continued, so that it hears of it.
   virtual void stop(ProcessId child) = 0;
+  // The same, and if it ends as asked its Death is `why`.
+  virtual void stop(ProcessId child, const Death& why) = 0;
   // At once, by SIGKILL.
   virtual void kill(ProcessId child) = 0;
   // The same, and its Death is `why`. One that is hung is asked first where it is, and given a moment to say so.
@@ -122,7 +125,7 @@ class Root {
   virtual void serve(Service& service) { (void)service; }
   // News for a process that gave orders; at most kNewsSizeMax bytes.
   virtual void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) { (void)client, (void)channel, (void)news; }
-  static constexpr std::size_t kNewsSizeMax = 6 * 1024;
+  static constexpr std::size_t kNewsSizeMax = 15 * 1024;
 
   // Ends whatever is left, in order, each within its own stop time-out, then leaves with `exit_code`; with `signal` instead of 0
   // the command dies of that signal, so that a shell script stops too. The first call counts.

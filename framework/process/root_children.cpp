@@ -63,7 +63,12 @@ ProcessId RootLoop::start(ChildSpec spec, ChildEvents& events) {
 }
 
 void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor arguments, ChildEvents* events) {
-  if (state_ != State::running) return report_soon(id, {Death::Cause::failed_to_start, 0, "the tree is ending"}, events);
+  const auto failed = [&](const std::string& why) {
+    Death death{Death::Cause::failed_to_start, 0, why};
+    death.restarts = spec.restarts;
+    report_soon(id, death, events);
+  };
+  if (state_ != State::running) return failed("the tree is ending");
   if (!events) spare_due_ = true;  // a program that starts one starts more; a topology does not
   const bool all_in_packet = !spec.program && !spec.keep_stderr && spec.watchdog == kForever && !grants_.contains(id);
   auto process = new_process(all_in_packet);
@@ -72,6 +77,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
   process->events = events;
   process->stop_timeout = spec.stop_timeout;
   process->executed = spec.program;
+  process->restarts = spec.restarts;
   try {
     give_things(*process);
     fork(*process, spec, std::move(arguments));
@@ -82,7 +88,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
     if (process->pid > 0 && ::kill(process->pid, SIGKILL) == 0) ::waitpid(process->pid, nullptr, 0);
     boxes_.give_back(process->box);
     take_things(*process, true);
-    return report_soon(id, {Death::Cause::failed_to_start, 0, why_not_started(error)}, events);
+    return failed(why_not_started(error));
   }
   Process& added = roster_.add(std::move(process));
   if (Process* starter = roster_.by_serial(starter_of(id))) starter->started.insert(id);
@@ -157,6 +163,13 @@ void RootLoop::report_soon(ProcessId id, const Death& death, ChildEvents* events
 
 void RootLoop::stop(ProcessId child) {
   if (Process* process = roster_.by_id(child)) stop(*process);
+}
+
+void RootLoop::stop(ProcessId child, const Death& why) {
+  Process* process = roster_.by_id(child);
+  if (!process) return;
+  if (!process->stopping) process->why_stopped = why;
+  stop(*process);
 }
 
 void RootLoop::kill(ProcessId child) {

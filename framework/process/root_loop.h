@@ -46,6 +46,7 @@ class RootLoop final : public Root {
 
   ProcessId start(ChildSpec spec, ChildEvents& events) override;
   void stop(ProcessId child) override;
+  void stop(ProcessId child, const Death& why) override;
   void kill(ProcessId child) override;
   void kill(ProcessId child, const Death& why) override;
   [[nodiscard]] pid_t pid(ProcessId child) const override;

@@ -134,7 +134,12 @@ void RootLoop::judge_memory(Process& process, std::size_t used) {
                              fmt::format("it had {}, {} are allowed", mebibytes(used), mebibytes(limits.memory_max))});
   }
   const bool over = limits.memory_budget > 0 && used > limits.memory_budget;
-  if (process.box && over != std::exchange(process.over_budget, over)) process.box->over_budget = over ? 1 : 0;
+  if (over == std::exchange(process.over_budget, over)) return;
+  if (process.box) process.box->over_budget = over ? 1 : 0;
+  if (!over || !process.outbox.empty()) return;  // who does not read what it is told need not be told more
+  Outgoing<control::Notice> notice;
+  notice->setOverBudget();
+  tell(process, notice.bytes());
 }
 
 }  // namespace troupe::process

@@ -69,7 +69,7 @@ void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
         client.uses_names = true;
         return answer(names_.look_up(request.getLookUp().getName(), {client.id, request.getLookUp().getQuestion()}));
       case Request::THING: return handle(client, request.getThing(), std::move(packet.descriptors));
-      case Request::LAST_WORDS: client.last_words = request.getLastWords(); return;
+      case Request::LAST_WORDS: client.last_words = read(request.getLastWords()); return;
       case Request::CONNECT: return connect(client, request.getConnect(), std::move(packet));
       case Request::ORDER: return order(client, request, packet.descriptors);
     }

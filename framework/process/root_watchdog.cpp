@@ -38,7 +38,8 @@ std::string in_words(Duration period) { return fmt::format("{}ms", period / std:
 // The period of a watched process has passed while it was at work.
 void RootLoop::feel(Process& process) {
   if (!process.heart->stopped_beating()) return;
-  if (traced(process.pid)) return process.heart->look_again();
+  const bool is_held = traced(process.pid), was_held = std::exchange(process.held, is_held);
+  if (is_held || was_held) return process.heart->look_again();  // it may just have been let go
   hang(process, "no sign of life for " + in_words(process.heart->period()));
 }
 
@@ -65,8 +66,10 @@ void RootLoop::watch_stopped(Process& process) {
     stopped->stop_watch = 0;
     note_stops();  // it may go on already, and so may we only now
     if (!roster_.by_id(id) || stopped->stop_watch != 0 || !is_stopped(stopped->pid)) return;
-    if (Heart::too_late(due, stopped->heart->period()) || traced(stopped->pid)) return watch_stopped(*stopped);
+    const bool is_held = traced(stopped->pid), was_held = std::exchange(stopped->held, is_held);
+    if (Heart::too_late(due, stopped->heart->period()) || is_held || was_held) return watch_stopped(*stopped);
     hang(*stopped, "stopped for " + in_words(stopped->heart->period()));
+    kill(*stopped);  // it cannot say where it is
   });
 }
 

@@ -53,11 +53,14 @@ struct Process {
   Timers::Id kill_timer = 0;
   std::unique_ptr<Heart> heart;    // if it is watched
   Timers::Id stop_watch = 0;       // while it is stopped by a signal
+  bool held = false;               // by a debugger, when it was looked at last
   Timers::Id busy_timer = 0;       // while the outbox waits for the kernel, not for the socket
   bool stopping = false;           // was asked to end in order
   bool killed = false;             // by us, after or instead of that
+  std::optional<Death> why_stopped;  // in that case, where it is not just that somebody wanted it
   std::optional<Death> verdict;    // why it ends, where the kernel's word is not the reason
-  std::string last_words;          // of itself, why it will not end well
+  Death last_words;                // of itself, why it will not end well
+  std::uint32_t restarts = 0;      // before this life
   BlackBox* box = nullptr;         // one of BlackBoxes, or in own_box
   os::Mapping own_box;             // of a process that was executed
   os::Descriptor output;           // what it writes to standard error, where that is kept

@@ -20,9 +20,9 @@ process::Client& client() {
 }
 
 // Why this process ends badly, to root; and to people, unless whoever started it tells them.
-int failed(const std::string& why, const HostOptions& options) {
+int failed(const std::string& why, const HostOptions& options, const Death& seen = {}) {
   if (options.print_failure) fmt::print(stderr, "{}: {}\n", client().name(), why);
-  client().last_words(why);
+  client().last_words(why, seen);
   return 1;
 }
 
@@ -42,7 +42,7 @@ int host_actor(Function<std::unique_ptr<Actor>(Context&)> make, const HostOption
   node::Node node(tree, options.node);
   node::set_process_node([&node]() -> node::Node& { return node; });
   try {
-    const Address actor = node.spawn(std::move(make));
+    const Address actor = node.spawn(std::move(make), client().restarts());
     if (!options.name.empty()) tree.register_name(options.name, actor);
   } catch (const std::exception& error) {
     return failed(fmt::format("the actor could not be made: {}", error.what()), options);
@@ -50,7 +50,7 @@ int host_actor(Function<std::unique_ptr<Actor>(Context&)> make, const HostOption
   tree.ready();
   const Death death = node.run();
   if (death.normal()) return 0;
-  return failed(death.cause == Death::Cause::cascade ? death.detail : fmt::format("an actor {}", death.describe()), options);
+  return failed(death.cause == Death::Cause::cascade ? death.detail : fmt::format("an actor {}", death.describe()), options, death);
 }
 
 node::Node& process_node() {

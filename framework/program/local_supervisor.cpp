@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -52,6 +54,7 @@ std::shared_ptr<const supervisor::Work> ActorForm::read(wire::Child::Reader from
 
 LocalSupervisor::LocalSupervisor(Context& context, const supervisor::SupervisorSpec& spec) : Actor(context), tree_(spec, std::random_device()()) {
   node::keep_by(self());
+  on<wire::Order, wire::LocalAnswer>([this](wire::Order::Reader order, Responder<wire::LocalAnswer> asker) { obey(order, std::move(asker)); });
   carry_out(tree_.begin(Clock::now()));
 }
 
@@ -74,9 +77,12 @@ void LocalSupervisor::act(const supervisor::tree_command::Start& start) {
   const auto& work = dynamic_cast<const ActorWork&>(*start.spec.work);
   Worker worker{{}, start.spec.id};
   try {
-    worker.address = node::spawn_here([&](Context& context) { return work.make(context, work.arguments); });
+    worker.address = node::spawn_here([&](Context& context) { return work.make(context, work.arguments); }, start.restarts);
   } catch (const std::exception& error) {
-    return carry_out(tree_.ended(start.worker, {Death::Cause::failed_to_start, 0, error.what()}, Clock::now()));
+    Death death{Death::Cause::failed_to_start, 0, error.what()};
+    death.time = std::chrono::system_clock::now();
+    death.restarts = start.restarts;
+    return carry_out(tree_.ended(start.worker, death, Clock::now()));
   }
   node::register_name(worker.name, worker.address);
   workers_[start.worker] = worker;
@@ -92,23 +98,68 @@ void LocalSupervisor::died(supervisor::WorkerId id, const Death& death) {
 }
 
 void LocalSupervisor::act(const supervisor::tree_command::Stop& stop) {
-  if (const auto worker = workers_.find(stop.worker); worker != workers_.end()) node::stop_actor(worker->second.address);
+  if (const auto worker = workers_.find(stop.worker); worker != workers_.end()) node::stop_actor(worker->second.address, stop.why);
 }
 
 void LocalSupervisor::act(const supervisor::tree_command::Kill& kill) {
-  if (const auto worker = workers_.find(kill.worker); worker != workers_.end()) node::end_actor(worker->second.address);
+  if (const auto worker = workers_.find(kill.worker); worker != workers_.end()) node::end_actor(worker->second.address, kill.why);
 }
 
 void LocalSupervisor::act(const supervisor::tree_command::Ended& ended) {
   const Death death = ended.outcome.as_death();
-  node::end_actor(self(), death.normal() ? std::nullopt : std::optional(Death{Death::Cause::cascade, 0, death.detail}));
+  node::end_actor(self(), death.normal() ? std::nullopt : std::optional(death));
   // Not before this handler has returned, and then it is the last of this process that matters.
   node::stop_all_here();
 }
 
 void LocalSupervisor::act(const supervisor::tree_command::Note& note) {
-  const std::string text = supervisor::describe(note.path, note.note);
+  const std::string text = supervisor::describe(note.path, note.note, 0);
   if (!text.empty()) fmt::print(stderr, "troupe: {}: {}\n", process::Client::here()->name(), text);
+}
+
+void LocalSupervisor::obey(wire::Order::Reader order, Responder<wire::LocalAnswer> asker) {
+  namespace event = supervisor::event;
+  const std::string path = order.getPath().cStr();
+  if (order.isWhichChildren()) return which_children(path, asker);
+  const auto request = ++requests_;
+  askers_.emplace(request, std::move(asker));
+  const auto cut = path.rfind('/');
+  const std::string above = cut == std::string::npos ? "" : path.substr(0, cut), id = path.substr(cut + 1);
+  const auto now = Clock::now();
+  switch (order.which()) {
+    case wire::Order::START_CHILD: {
+      const auto child = read(order.getStartChild(), ActorForm());
+      return carry_out(tree_.ask(path, event::StartChild{request, child}, request, now));
+    }
+    case wire::Order::TERMINATE_CHILD: return carry_out(tree_.ask(above, event::TerminateChild{request, id}, request, now));
+    case wire::Order::RESTART_CHILD: return carry_out(tree_.ask(above, event::RestartChild{request, id}, request, now));
+    case wire::Order::DELETE_CHILD: return carry_out(tree_.ask(above, event::DeleteChild{request, id}, request, now));
+    default: askers_.erase(request);  // which tells the asker
+  }
+}
+
+void LocalSupervisor::which_children(const std::string& under, Responder<wire::LocalAnswer>& asker) const {
+  std::vector<supervisor::Tree::View> views;
+  tree_.visit([&](const supervisor::Tree::View& view) {
+    if (under.empty() || view.path.starts_with(under + "/")) views.push_back(view);
+  });
+  asker.reply([&](wire::LocalAnswer::Builder answer) {
+    auto children = answer.initChildren(static_cast<unsigned>(views.size()));
+    for (unsigned i = 0; i < children.size(); ++i) {
+      write(children[i], views[i]);
+      if (workers_.contains(views[i].worker)) children[i].setPid(::getpid());
+    }
+  });
+}
+
+void LocalSupervisor::act(const supervisor::tree_command::Answer& answer) {
+  const auto found = askers_.find(answer.request);
+  if (found == askers_.end()) return;
+  found->second.reply([&](wire::LocalAnswer::Builder told) {
+    told.setResult(static_cast<std::uint8_t>(answer.result));
+    write(told.initDeath(), answer.death);
+  });
+  askers_.erase(found);
 }
 
 void LocalSupervisor::arm_timer() {

@@ -38,6 +38,8 @@ class ActorForm final : public supervisor::WorkForm {
 // An actor is stopped by its on_stop(), and killed once what runs of it has returned: one that never does return hangs the
 // process, which is the watchdog's business.
 //
+// It is the first actor of its process; who is told by root that this process has children asks it about them, by a wire::Order.
+//
 // It ends when its tree does: in order, or with Death::cascade when that gave up.
 //
 // Threads: the node's.
@@ -53,9 +55,11 @@ class LocalSupervisor final : public Actor {
   void act(const supervisor::tree_command::Kill& kill);
   void act(const supervisor::tree_command::Started&) {}
   void act(const supervisor::tree_command::Ended& ended);
-  void act(const supervisor::tree_command::Answer&) {}
+  void act(const supervisor::tree_command::Answer& answer);
   void act(const supervisor::tree_command::Note& note);
   void died(supervisor::WorkerId worker, const Death& death);
+  void obey(supervisor::wire::Order::Reader order, Responder<supervisor::wire::LocalAnswer> asker);
+  void which_children(const std::string& under, Responder<supervisor::wire::LocalAnswer>& asker) const;
   void arm_timer();
 
   struct Worker {
@@ -66,6 +70,8 @@ class LocalSupervisor final : public Actor {
   std::deque<supervisor::TreeCommand> commands_;
   bool acting_ = false;
   std::unordered_map<supervisor::WorkerId, Worker> workers_;
+  supervisor::Request requests_ = 0;
+  std::unordered_map<supervisor::Request, Responder<supervisor::wire::LocalAnswer>> askers_;
   Timer timer_;
   std::optional<supervisor::Time> timer_at_;
 };

@@ -42,6 +42,7 @@ class Translator final : public process::ClientEvents {
     events_.offered(from, options, std::move(ends));
   }
   void down(process::ProcessId process, const Death& death) override { events_.down(process, death); }
+  void over_budget() override { events_.over_budget(); }
   void found(std::uint64_t question, const Address& place, const transport::LinkOptions& options) override {
     events_.found(question, place, options);
   }

@@ -1,13 +1,17 @@
 #include <troupe/supervisor.h>
 
+#include <troupe/ask.h>
+
 #include <capnp/message.h>
 
 #include <algorithm>
 #include <set>
 #include <variant>
 
+#include "node/node.h"
 #include "process/client.h"
 #include "process/heart.h"
+#include "process/packet.h"
 #include "program/local_supervisor.h"
 #include "supervisor/wire.h"
 
@@ -21,6 +25,15 @@ process::Client& client() {
   if (auto* here = process::Client::here()) return *here;
   throw std::logic_error("there is no troupe::Program here: make it the first line of main");
 }
+
+}  // namespace
+
+namespace {
+
+// Whom to ask in a process that has children of its own: its first actor. And how long to wait, should that be at something else.
+constexpr std::uint32_t kHostSlot = 0;
+constexpr std::uint32_t kHostGeneration = 1;
+constexpr Duration kHostPatience = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -53,25 +66,31 @@ class ProcessWork final : public supervisor::Work {
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<std::string> names;
   std::vector<std::uint64_t> handles;
+  bool keep_stderr = false;
+  bool supervises = false;
+  Limits limits;
 };
 
 class ProcessForm final : public supervisor::WorkForm {
  public:
   void write(orders::Child::Builder to, const supervisor::ChildSpec& from) const override {
     const auto& work = dynamic_cast<const ProcessWork&>(*from.work);
-    auto process = to.initProcess();
-    process.setEntry(reinterpret_cast<std::uint64_t>(work.entry));
-    process.setArguments({reinterpret_cast<const capnp::byte*>(work.arguments.data()), work.arguments.size()});
-    process.setSaysReady(work.says_ready);
-    process.setWatchdog(work.watchdog.count());
-    auto environment = process.initEnvironment(static_cast<unsigned>(work.environment.size()));
+    auto told = to.initProcess();
+    told.setEntry(reinterpret_cast<std::uint64_t>(work.entry));
+    told.setArguments({reinterpret_cast<const capnp::byte*>(work.arguments.data()), work.arguments.size()});
+    told.setSaysReady(work.says_ready);
+    told.setWatchdog(work.watchdog.count());
+    told.setKeepStderr(work.keep_stderr);
+    told.setSupervises(work.supervises);
+    if (work.limits != Limits{}) process::write(told.initLimits(), work.limits);
+    auto environment = told.initEnvironment(static_cast<unsigned>(work.environment.size()));
     for (unsigned i = 0; i < environment.size(); ++i) {
       environment[i].setName(work.environment[i].first);
       environment[i].setValue(work.environment[i].second);
     }
-    auto names = process.initNames(static_cast<unsigned>(work.names.size()));
+    auto names = told.initNames(static_cast<unsigned>(work.names.size()));
     for (unsigned i = 0; i < names.size(); ++i) names.set(i, work.names[i]);
-    process.setHandles(kj::arrayPtr(work.handles.data(), work.handles.size()));
+    told.setHandles(kj::arrayPtr(work.handles.data(), work.handles.size()));
   }
   [[nodiscard]] std::shared_ptr<const supervisor::Work> read(orders::Child::Reader) const override { return nullptr; }
 };
@@ -128,6 +147,7 @@ void fill(ProcessWork& work, const Child&, const SupervisorSpec& below) {
   capnp::MallocMessageBuilder message;
   write(message.initRoot<orders::Supervisor>(), spec_of(below, true), program::ActorForm());
   work.entry = &program::host_supervisor;
+  work.supervises = true;
   work.arguments = supervisor::bytes_of(message);
   work.says_ready = true;
   collect_actors(below, work);
@@ -151,6 +171,8 @@ supervisor::ChildSpec child_of(const Child& child, bool in_process) {
     auto work = std::make_shared<ProcessWork>();
     work->watchdog = options.watchdog;
     work->environment = options.environment;
+    work->keep_stderr = options.keep_stderr;
+    work->limits = options.limits;
     std::visit([&](const auto& w) { fill(*work, child, w); }, what);
     spec.work = std::move(work);
   }
@@ -172,7 +194,8 @@ void Child::set(std::string id, detail::Call call, ChildOptions options) {
 const std::string& Child::id() const { return state_->id; }
 
 struct Supervisor::State {
-  State(std::string its_name, supervisor::SupervisorSpec its_spec) : name(std::move(its_name)), spec(std::move(its_spec)) {}
+  State(std::string its_name, supervisor::SupervisorSpec its_spec, std::string process)
+      : name(std::move(its_name)), spec(std::move(its_spec)), all_in(std::move(process)) {}
   ~State() {
     if (started) here.close_channel(channel);
   }
@@ -200,16 +223,81 @@ struct Supervisor::State {
     for (std::size_t i = 0; !answer; ++i) {
       supervisor::read_news(here.news(answers, i).value(), [&](orders::News::Reader news) {
         if (news.isChild()) on_child(news.getChild());
-        if (news.isAnswer()) answer = ChildAnswer{static_cast<ChildResult>(news.getAnswer().getResult()), supervisor::read(news.getAnswer().getDeath())};
+        if (news.isAnswer()) answer = ChildAnswer{static_cast<ChildResult>(news.getAnswer().getResult()), message::read(news.getAnswer().getDeath())};
       });
     }
     here.close_channel(answers);
     return *answer;
   }
+  // About a child of root's or, where that knows none of that path, of a process that has children of its own.
   template <class Fill>
-  ChildAnswer ask(const Fill& fill) const {
-    return ask(fill, [](const auto&) {});
+  ChildAnswer ask(const std::string& path, const Fill& fill) const {
+    const std::string full = inside(path);
+    const auto told = ask([&](orders::Order::Builder order) { order.setPath(full), fill(order, false); }, [](const auto&) {});
+    if (told.result != ChildResult::not_found) return told;
+    for (const Listed& child : list(full)) {
+      if (child.host == 0 || !(full + "/").starts_with(child.info.path + "/")) continue;
+      if (node::in_node()) throw std::logic_error("an actor cannot wait for another, which knows of the children in that process");
+      try {
+        const auto answer = ask_host(child, [&](orders::Order::Builder order) {
+          order.setPath(below(child.info.path, full));
+          fill(order, true);
+        });
+        return {static_cast<ChildResult>(answer->getResult()), message::read(answer->getDeath())};
+      } catch (const ActorDown& down) {
+        return {ChildResult::shutting_down, down.death()};
+      }
+    }
+    return told;
   }
+
+  // A child, and the process that has its children if it is a supervisor with one_process.
+  struct Listed {
+    ChildInfo info;
+    process::ProcessId host = 0;
+  };
+
+  static Listed listed(orders::Known::Reader child) {
+    Listed known{{child.getPath().cStr(), static_cast<ChildState>(child.getState()), child.getSupervisor(), child.getRestarts(), {}, {}}, child.getHost()};
+    if (child.getPid() > 0) known.info.pid = child.getPid();
+    if (child.getDied()) known.info.last_death = message::read(child.getDeath());
+    return known;
+  }
+
+  // Those that root knows below `path`, and above it those with a host.
+  [[nodiscard]] std::vector<Listed> list(const std::string& path) const {
+    std::vector<Listed> children;
+    ask([&](orders::Order::Builder order) { order.setPath(path), order.setWhichChildren(); },
+        [&](orders::Known::Reader child) { children.push_back(listed(child)); });
+    return children;
+  }
+
+  template <class Fill>
+  static Message<orders::LocalAnswer> ask_host(const Listed& child, const Fill& fill) {
+    return troupe::ask<orders::Order, orders::LocalAnswer>(Address(child.host, kHostSlot, kHostGeneration), fill).get(kHostPatience);
+  }
+
+  // The children of a host that are below `path`; none while it has other things to do than to say.
+  static void add_hosted(const Listed& host, const std::string& path, std::vector<ChildInfo>& to) {
+    if (node::in_node()) return;
+    try {
+      const auto answer = ask_host(host, [&](orders::Order::Builder order) {
+        order.setPath(below(host.info.path, path));
+        order.setWhichChildren();
+      });
+      for (const auto child : answer->getChildren()) {
+        to.push_back(listed(child).info);
+        to.back().path = host.info.path + "/" + to.back().path;
+      }
+    } catch (const Error&) {
+    }
+  }
+
+  // What of `path` is below `above`; nothing if it is not.
+  static std::string below(const std::string& above, const std::string& path) { return path.size() > above.size() ? path.substr(above.size() + 1) : ""; }
+
+  // As root knows it.
+  [[nodiscard]] std::string inside(const std::string& path) const { return all_in.empty() ? path : path.empty() ? all_in : all_in + "/" + path; }
 
   // Until it is up, or over; or over. Nothing when `timeout` has passed.
   std::optional<Death> wait(Duration timeout, bool for_start) const {
@@ -222,7 +310,7 @@ struct Supervisor::State {
       bool up = false;
       supervisor::read_news(*bytes, [&](orders::News::Reader news) {
         up = news.isStarted();
-        if (news.isEnded()) death = supervisor::read(news.getEnded());
+        if (news.isEnded()) death = message::read(news.getEnded());
       });
       if (death || (up && for_start)) return death;
     }
@@ -231,13 +319,15 @@ struct Supervisor::State {
   process::Client& here = client();
   const std::string name;
   const supervisor::SupervisorSpec spec;
+  const std::string all_in;  // the id of the one process, if it is all in one
   std::uint64_t channel = 0;
   bool started = false;
 };
 
 Supervisor::Supervisor(std::string name, SupervisorSpec spec) {
-  if (spec.one_process) spec = SupervisorSpec{.max_restarts = 0, .children = {Child("process", std::move(spec))}};
-  state_ = std::make_unique<State>(std::move(name), spec_of(spec, false));
+  const std::string all_in = spec.one_process ? "process" : "";
+  if (spec.one_process) spec = SupervisorSpec{.max_restarts = 0, .children = {Child(all_in, std::move(spec))}};
+  state_ = std::make_unique<State>(std::move(name), spec_of(spec, false), all_in);
 }
 
 Supervisor::~Supervisor() {
@@ -286,48 +376,36 @@ bool Supervisor::is_alive() { return state_->started && !death(); }
 std::optional<Death> Supervisor::death() { return state_->started ? state_->wait(Duration::zero(), false) : std::nullopt; }
 
 ChildAnswer Supervisor::start_child(Child child, const std::string& under) {
-  const auto spec = child_of(child, false);
-  if (spec.id.empty() || spec.id.find('/') != std::string::npos) throw std::invalid_argument("child `" + spec.id + "`: no id for a child");
-  return state_->ask([&](orders::Order::Builder order) {
-    order.setPath(under);
-    write(order.initStartChild(), spec, ProcessForm());
+  const std::string& id = child.id();
+  if (id.empty() || id.find('/') != std::string::npos) throw std::invalid_argument("child `" + id + "`: no id for a child");
+  return state_->ask(under, [&](orders::Order::Builder order, bool in_process) {
+    const auto spec = child_of(child, in_process);
+    if (in_process) write(order.initStartChild(), spec, program::ActorForm());
+    else write(order.initStartChild(), spec, ProcessForm());
   });
 }
 
 ChildAnswer Supervisor::terminate_child(const std::string& path) {
-  return state_->ask([&](orders::Order::Builder order) {
-    order.setPath(path);
-    order.setTerminateChild();
-  });
+  return state_->ask(path, [](orders::Order::Builder order, bool) { order.setTerminateChild(); });
 }
 
 ChildAnswer Supervisor::restart_child(const std::string& path) {
-  return state_->ask([&](orders::Order::Builder order) {
-    order.setPath(path);
-    order.setRestartChild();
-  });
+  return state_->ask(path, [](orders::Order::Builder order, bool) { order.setRestartChild(); });
 }
 
 ChildAnswer Supervisor::delete_child(const std::string& path) {
-  return state_->ask([&](orders::Order::Builder order) {
-    order.setPath(path);
-    order.setDeleteChild();
-  });
+  return state_->ask(path, [](orders::Order::Builder order, bool) { order.setDeleteChild(); });
 }
 
 std::vector<ChildInfo> Supervisor::which_children(const std::string& under) {
+  const std::string path = state_->inside(under);
   std::vector<ChildInfo> children;
-  state_->ask(
-      [&](orders::Order::Builder order) {
-        order.setPath(under);
-        order.setWhichChildren();
-      },
-      [&](const auto& child) {
-        ChildInfo info{child.getPath().cStr(), static_cast<ChildState>(child.getState()), child.getSupervisor(), child.getRestarts(), {}, {}};
-        if (child.getPid() > 0) info.pid = child.getPid();
-        if (child.getDied()) info.last_death = supervisor::read(child.getDeath());
-        children.push_back(std::move(info));
-      });
+  for (const auto& child : state_->list(path)) {
+    if (path.empty() || child.info.path.starts_with(path + "/")) children.push_back(child.info);
+    if (child.host != 0) State::add_hosted(child, path, children);
+  }
+  if (!state_->all_in.empty())
+    for (ChildInfo& child : children) child.path.erase(0, state_->all_in.size() + 1);
   return children;
 }
 

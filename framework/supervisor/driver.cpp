@@ -25,16 +25,16 @@ process::ProcessId Driver::process_of(WorkerId worker) const {
 }
 
 void Driver::ready(process::ProcessId child) {
-  if (const auto worker = workers_.find(child); worker != workers_.end()) carry_out(tree_.ready(worker->second, Clock::now()));
+  if (const auto worker = workers_.find(child); worker != workers_.end()) carry_out(tree_.ready(worker->second.id, Clock::now()));
 }
 
 void Driver::ended(process::ProcessId child, const Death& death) {
   const auto found = workers_.find(child);
   if (found == workers_.end()) return;
-  const WorkerId worker = found->second;
+  dying_ = std::move(found->second);
   workers_.erase(found);
-  processes_.erase(worker);
-  carry_out(tree_.ended(worker, death, Clock::now()));
+  processes_.erase(dying_.id);
+  carry_out(tree_.ended(dying_.id, death, Clock::now()));
 }
 
 // What an action causes at once (a worker that is ready by being started) waits until the actions before it are done.
@@ -56,19 +56,22 @@ void Driver::act(const tree_command::Start& start) {
   process::ChildSpec spec = work->spec;
   spec.stop_timeout = start.spec.stop_timeout;
   spec.start_timeout = kForever;  // kept by the supervisor
+  spec.restarts = start.restarts;
   const auto process = root_.start(std::move(spec), *this);
-  workers_[process] = start.worker;
+  workers_[process] = {start.worker, start.path, root_.pid(process)};
   processes_[start.worker] = process;
   events_.launched(start.path, process);
   if (!work->says_ready) carry_out(tree_.ready(start.worker, Clock::now()));
 }
 
 void Driver::act(const tree_command::Stop& stop) {
-  if (const auto process = process_of(stop.worker)) root_.stop(process);
+  const auto process = process_of(stop.worker);
+  if (process) stop.why ? root_.stop(process, *stop.why) : root_.stop(process);
 }
 
 void Driver::act(const tree_command::Kill& kill) {
-  if (const auto process = process_of(kill.worker)) root_.kill(process);
+  const auto process = process_of(kill.worker);
+  if (process) kill.why ? root_.kill(process, *kill.why) : root_.kill(process);
 }
 
 void Driver::arm_timer() {

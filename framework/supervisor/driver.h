@@ -28,7 +28,8 @@ class DriverEvents {
   // A worker got this process; it is said again after each restart.
   virtual void launched(const std::string& path, process::ProcessId process) { (void)path, (void)process; }
   // A child ended by itself, and what was decided.
-  virtual void noted(const std::string& path, const command::Note& note) { (void)path, (void)note; }
+  // `pid`: of the process that it was; 0 if it was none.
+  virtual void noted(const std::string& path, const command::Note& note, pid_t pid) { (void)path, (void)note, (void)pid; }
   virtual void answered(Request request, Result result, const Death& death) { (void)request, (void)result, (void)death; }
   // The tree is gone: no process of it is left. `path` names outcome.child.
   virtual void ended(const Outcome& outcome, const std::string& path) = 0;
@@ -67,7 +68,7 @@ class Driver final : private process::ChildEvents {
   void act(const tree_command::Started&) { events_.started(); }
   void act(const tree_command::Ended& ended) { events_.ended(ended.outcome, ended.path); }
   void act(const tree_command::Answer& answer) { events_.answered(answer.request, answer.result, answer.death); }
-  void act(const tree_command::Note& note) { events_.noted(note.path, note.note); }
+  void act(const tree_command::Note& note) { events_.noted(note.path, note.note, note.path == dying_.path ? dying_.pid : 0); }
   void arm_timer();
 
   process::Root& root_;
@@ -75,7 +76,13 @@ class Driver final : private process::ChildEvents {
   Tree tree_;
   std::deque<TreeCommand> commands_;
   bool acting_ = false;
-  std::unordered_map<process::ProcessId, WorkerId> workers_;
+  struct Worker {
+    WorkerId id = 0;
+    std::string path;
+    pid_t pid = 0;
+  };
+  std::unordered_map<process::ProcessId, Worker> workers_;
+  Worker dying_;  // whose end is in hand
   std::unordered_map<WorkerId, process::ProcessId> processes_;
   process::Root::TimerId timer_ = 0;
   std::optional<Time> timer_at_;

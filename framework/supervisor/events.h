@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -35,8 +36,8 @@ struct Begin {};
 struct Ready { Life life; };              // the child is up
 struct Ended { Life life; Death death; };  // it died, or could not be started
 struct Tick {};                            // deadline() has passed
-struct Stop {};                            // end in order
-struct Kill {};                            // end at once
+struct Stop { std::optional<Death> why; };  // end in order; why, where it is not just that somebody wanted it
+struct Kill { std::optional<Death> why; };  // end at once
 struct StartChild { Request request; ChildSpec spec; };
 struct TerminateChild { Request request; std::string id; };
 struct RestartChild { Request request; std::string id; };
@@ -52,9 +53,9 @@ using Result = troupe::ChildResult;
 enum class Decision : std::uint8_t { restart, finished, gave_up };
 
 namespace command {
-struct Start { Life life; ChildSpec spec; };
-struct Stop { Life life; };
-struct Kill { Life life; };
+struct Start { Life life; ChildSpec spec; unsigned restarts; };  // so often was it restarted before
+struct Stop { Life life; std::optional<Death> why; };  // what its Death is to be, if it ends as asked and not just because it is to
+struct Kill { Life life; std::optional<Death> why; };
 struct Started {};                      // all children are up
 struct Ended { Outcome outcome; };      // no child is left; nothing follows
 struct Answer { Request request; Result result; Death death; };

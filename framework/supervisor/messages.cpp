@@ -60,15 +60,27 @@ void Messages::try_again() {
   }
 }
 
-std::string describe(const std::string& path, const command::Note& note) {
+std::string describe(const std::string& path, const command::Note& note, pid_t pid) {
+  if (note.decision == Decision::finished && note.death.normal()) return "";
+  std::string text = fmt::format("`{}` {}; ", path, note.death.describe());
   switch (note.decision) {
-    case Decision::gave_up: return fmt::format("`{}` {}; it is given up", path, note.death.describe());
-    case Decision::finished:
-      return note.death.normal() ? "" : fmt::format("`{}` {}; it is not restarted", path, note.death.describe());
-    case Decision::restart: break;
+    case Decision::gave_up: text += "it is given up"; break;
+    case Decision::finished: text += "it is not restarted"; break;
+    case Decision::restart: {
+      const bool later = note.delay > Duration::zero();
+      text += fmt::format("restart {} {}", note.restarts, later ? fmt::format("in {}ms", note.delay / std::chrono::milliseconds(1)) : "now");
+    }
   }
-  const std::string when = note.delay > Duration::zero() ? fmt::format("in {}ms", note.delay / std::chrono::milliseconds(1)) : "now";
-  return fmt::format("`{}` {}; restart {} {}", path, note.death.describe(), note.restarts, when);
+  if (pid > 0) text += fmt::format(" (it was pid {})", pid);
+  return text + below(note.death);
+}
+
+std::string below(Death death) {
+  death.restarts = 0;
+  std::string lines = death.evidence();
+  if (lines.empty()) return "";
+  lines.pop_back();
+  return "\n" + lines;
 }
 
 }  // namespace troupe::supervisor

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <deque>
 #include <string>
 
@@ -24,7 +26,7 @@ class Messages {
   Messages(const Messages&) = delete;
   Messages& operator=(const Messages&) = delete;
 
-  // `what` has no newline; every line begins with "troupe: ".
+  // `what` does not end with a newline; it begins with "troupe: " then.
   void say(const std::string& what);
   // The last chance for what is kept: waits for a reader, but not for long.
   void flush();
@@ -41,7 +43,10 @@ class Messages {
   process::Root::TimerId timer_ = 0;
 };
 
-// What was decided about a child, in a line: "`counters/counter.2` killed by SIGKILL; restart 3 in 200ms". Empty for a normal end.
-std::string describe(const std::string& path, const command::Note& note);
+// What was decided about a child, in a line: "`counters/counter.2` killed by SIGKILL; restart 3 in 200ms (it was pid 4711)", and below
+// what else is known of its death. Empty for a normal end.
+std::string describe(const std::string& path, const command::Note& note, pid_t pid);
+// What else is known of a death: lines to be put below one about it, each behind a newline.
+std::string below(Death death);
 
 }  // namespace troupe::supervisor

@@ -3,6 +3,8 @@
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("troupe::supervisor::wire");
+using Death = import "/message/control.capnp".DeathRecord;
+using Limits = import "/process/control.capnp".Limits;
 
 struct Supervisor {
   strategy     @0 :UInt8;
@@ -40,6 +42,9 @@ struct Process {
   watchdog    @4 :Int64;
   names       @5 :List(Text);   # that its actors will have in the tree
   handles     @6 :List(UInt64); # among the arguments
+  keepStderr  @7 :Bool;
+  limits      @8 :Limits;
+  supervises  @9 :Bool;         # its actors: its first one takes an Order about them
 }
 
 struct Actor {
@@ -71,13 +76,6 @@ struct Order {                  # about the supervisor with that channel
   }
 }
 
-struct Death {
-  cause  @0 :UInt8;
-  code   @1 :Int32;
-  detail @2 :Text;
-  restarts @3 :UInt32;
-}
-
 struct News {
   union {
     started @0 :Void;
@@ -86,14 +84,23 @@ struct News {
       result @2 :UInt8;
       death  @3 :Death;
     }
-    child   :group {            # one of the answer to whichChildren, in order; `answer` follows
-      path       @4 :Text;
-      state      @5 :UInt8;
-      supervisor @6 :Bool;
-      restarts   @7 :UInt32;
-      pid        @8 :Int32;
-      died       @9 :Bool;
-      death      @10 :Death;
-    }
+    child   @4 :Known;          # one of the answer to whichChildren, in order; `answer` follows
   }
+}
+
+struct Known {                  # of a child
+  path       @0 :Text;
+  state      @1 :UInt8;
+  supervisor @2 :Bool;
+  restarts   @3 :UInt32;
+  pid        @4 :Int32;
+  died       @5 :Bool;
+  death      @6 :Death;
+  host       @7 :UInt64;        # the process that has the children of this supervisor, if that is one: its first actor knows them
+}
+
+struct LocalAnswer {            # of such an actor, to an Order
+  result   @0 :UInt8;
+  death    @1 :Death;
+  children @2 :List(Known);
 }

@@ -10,6 +10,7 @@
 
 #include <troupe/errors.h>
 
+#include "process/packet.h"
 #include "supervisor/wire.h"
 
 namespace troupe::supervisor {
@@ -28,6 +29,7 @@ class NamedWork final : public ProcessWork {
   NamedWork(const NamedWork&) = delete;
   NamedWork& operator=(const NamedWork&) = delete;
   std::vector<std::string> names;
+  bool supervises = false;
 
  private:
   process::Root& root_;
@@ -46,10 +48,13 @@ class ProcessForm final : public WorkForm {
     spec.arguments.assign(arguments, arguments + given.getArguments().size());
     spec.name = from.getId().cStr();
     spec.watchdog = Duration(given.getWatchdog());
+    spec.keep_stderr = given.getKeepStderr();
+    if (given.hasLimits()) spec.limits = process::read(given.getLimits());
     for (const auto variable : given.getEnvironment()) spec.environment.emplace_back(variable.getName().cStr(), variable.getValue().cStr());
     for (const process::ThingId thing : given.getHandles()) spec.things.push_back(thing);
     auto work = std::make_shared<NamedWork>(root_, std::move(spec), given.getSaysReady());
     for (const auto name : given.getNames()) work->names.emplace_back(name.cStr());
+    work->supervises = given.getSupervises();
     return work;
   }
 
@@ -84,16 +89,17 @@ class Supervision::Supervised final : public DriverEvents {
 
   void which_children(std::uint64_t channel, const std::string& under) {
     driver_.tree().visit([&](const Tree::View& view) {
-      if (!under.empty() && !view.path.starts_with(under + "/")) return;
+      const auto* work = dynamic_cast<const NamedWork*>(view.child.spec.work.get());
+      const bool hosts = work && work->supervises;
+      const bool above = hosts && (under + "/").starts_with(view.path + "/");  // who is asked about has its children there
+      if (!under.empty() && !view.path.starts_with(under + "/") && !above) return;
       capnp::MallocMessageBuilder message;
       auto child = message.initRoot<wire::News>().initChild();
-      child.setPath(view.path);
-      child.setState(static_cast<std::uint8_t>(view.child.state));
-      child.setSupervisor(view.child.spec.supervisor != nullptr);
-      child.setRestarts(view.child.restarts);
-      child.setPid(all_.root_.pid(driver_.process_of(view.worker)));
-      child.setDied(view.child.last_death.has_value());
-      if (view.child.last_death) write(child.initDeath(), *view.child.last_death);
+      write(child, view);
+      const auto process = driver_.process_of(view.worker);
+      child.setPid(all_.root_.pid(process));
+      if (hosts) child.setSupervisor(true);
+      if (hosts && view.child.state == ChildState::running) child.setHost(process);
       tell(channel, message);
     });
     answered(channel, Result::ok, {});
@@ -114,9 +120,9 @@ class Supervision::Supervised final : public DriverEvents {
     tell(key_.second, message);
   }
 
-  void noted(const std::string& path, const command::Note& note) override {
+  void noted(const std::string& path, const command::Note& note, pid_t pid) override {
     if (name_.empty()) return;
-    if (const std::string text = describe(name_ + "/" + path, note); !text.empty()) all_.messages_.say(text);
+    if (const std::string text = describe(name_ + "/" + path, note, pid); !text.empty()) all_.messages_.say(text);
   }
 
   void ended(const Outcome& outcome, const std::string&) override {

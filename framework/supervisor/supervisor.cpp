@@ -18,6 +18,19 @@ std::optional<Time> after(Time now, Duration timeout) {
   return now + timeout;
 }
 
+// How something ended that we had end for that reason. A supervisor knows no reasons: it says that it stopped.
+Death as_told(Death death, const std::optional<Death>& why) {
+  if (!why || death.cause != Death::Cause::stopped) return death;
+  death.cause = why->cause;
+  death.detail = why->detail;
+  return death;
+}
+
+// What goes down with a child that ended so.
+Death going_with(const std::string& child, const Death& death) {
+  return {Death::Cause::cascade, 0, fmt::format("`{}` {}", child, death.describe())};
+}
+
 }  // namespace
 
 const char* name_of(ChildState state) {
@@ -26,9 +39,18 @@ const char* name_of(ChildState state) {
 }
 
 Death Outcome::as_death() const {
+  // What was seen of that child is what people need here, too.
+  const auto over = [this](Death::Cause cause, const std::string& detail) {
+    Death own = death;
+    own.cause = cause;
+    own.code = 0;
+    own.detail = detail;
+    own.restarts = 0;
+    return own;
+  };
   switch (why) {
-    case Why::gave_up: return {Death::Cause::cascade, 0, fmt::format("gave up on `{}`: {}", child, death.describe())};
-    case Why::start_failed: return {Death::Cause::failed_to_start, 0, fmt::format("`{}`: {}", child, death.describe())};
+    case Why::gave_up: return over(Death::Cause::cascade, fmt::format("gave up on `{}`: {}", child, death.describe()));
+    case Why::start_failed: return over(Death::Cause::failed_to_start, fmt::format("`{}`: {}", child, death.describe()));
     case Why::done: return {Death::Cause::exited, 0, ""};
     default: return {Death::Cause::stopped, 0, ""};
   }
@@ -84,7 +106,7 @@ void Supervisor::on(const event::Ready& event) {
 void Supervisor::on(const event::Ended& event) {
   const auto child = find(event.life);
   if (child == children_.end()) return;
-  const Death death = child->cause_ ? *std::exchange(child->cause_, {}) : event.death;
+  const Death death = as_told(event.death, std::exchange(child->why_, {}));
   const ChildState before = child->state;
   child->last_death = death;
   child->life_ = 0;
@@ -134,7 +156,7 @@ void Supervisor::start_failed(ChildIt child, const Death& death) {
     return;
   }
   if (phase_ == Phase::starting && !child->up_once_ && spec_.first_start == FirstStart::abort)
-    return shut_down({Outcome::Why::start_failed, child->spec.id, 0, death});
+    return shut_down({Outcome::Why::start_failed, child->spec.id, 0, death}, going_with(child->spec.id, death));
   if (child->spec.restart == Restart::temporary) {
     child->up_once_ = true;
     return finish(child, death);
@@ -158,22 +180,24 @@ void Supervisor::finish(ChildIt child, const Death& death) {
 void Supervisor::restart(ChildIt child, const Death& death) {
   if (!allowed_restart()) {
     commands_.emplace_back(command::Note{child->spec.id, death, Decision::gave_up, Duration::zero(), child->restarts});
-    return shut_down({Outcome::Why::gave_up, child->spec.id, spec_.max_restarts, death});
+    return shut_down({Outcome::Why::gave_up, child->spec.id, spec_.max_restarts, death}, going_with(child->spec.id, death));
   }
   ++child->restarts;
   const Duration delay = backoff_delay(spec_.backoff, ++child->failures_, random());
+  const Death why = group() ? going_with(child->spec.id, death) : Death{};
   if (spec_.strategy == Strategy::one_for_all)
-    for (Child& other : children_) join_restart(other);
+    for (Child& other : children_) join_restart(other, why);
   if (spec_.strategy == Strategy::rest_for_one)
-    for (auto later = std::next(child); later != children_.end(); ++later) join_restart(*later);
+    for (auto later = std::next(child); later != children_.end(); ++later) join_restart(*later, why);
   child->state = delay > Duration::zero() ? waiting : pending;
   if (child->state == waiting) child->due_ = now_ + delay;
   commands_.emplace_back(command::Note{child->spec.id, death, Decision::restart, delay, child->restarts});
 }
 
 // The child goes down and up again with the one that died. As in OTP, one that had ended in peace comes back as well.
-void Supervisor::join_restart(Child& child) {
+void Supervisor::join_restart(Child& child, const Death& why) {
   if (child.alive()) {
+    if (child.state < ChildState::stopping) child.why_ = why;
     child.to_stop_ = child.state < ChildState::stopping;
     child.then_ = Child::Then::restart;
   } else {
@@ -189,13 +213,14 @@ bool Supervisor::allowed_restart() {
   return true;
 }
 
-void Supervisor::shut_down(Outcome outcome) {
+void Supervisor::shut_down(Outcome outcome, const std::optional<Death>& why) {
   if (phase_ >= Phase::stopping) return;
   phase_ = Phase::stopping;
   outcome_ = std::move(outcome);
   for (Child& child : children_) {
     child.then_ = Child::Then::stay;
     if (child.alive()) {
+      if (child.state < ChildState::stopping && !child.why_) child.why_ = why;
       child.to_stop_ = child.state < ChildState::stopping;
     } else {
       child.state = stopped;
@@ -214,17 +239,17 @@ void Supervisor::on(const event::Tick&) {
     } else if (child->state == ChildState::stopping) {
       kill(*child);
     } else if (!child->to_stop_) {  // starting
-      child->cause_ = Death{Death::Cause::not_ready, 0, ""};
+      child->why_ = Death{Death::Cause::not_ready, 0, ""};
       child->then_ = Child::Then::fail;
       tell_to_stop(*child);
     }
   }
 }
 
-void Supervisor::on(const event::Stop&) { shut_down({}); }
+void Supervisor::on(const event::Stop& event) { shut_down({}, event.why); }
 
-void Supervisor::on(const event::Kill&) {
-  shut_down({});
+void Supervisor::on(const event::Kill& event) {
+  shut_down({}, event.why);
   for (Child& child : children_)
     if (child.alive() && child.state != killing) kill(child);
 }
@@ -319,8 +344,9 @@ void Supervisor::launch(Child& child) {
   child.state = starting;
   child.life_ = ++lives_;
   child.then_ = Child::Then::stay;
+  child.why_.reset();
   child.due_ = after(now_, child.spec.start_timeout);
-  commands_.emplace_back(command::Start{child.life_, child.spec});
+  commands_.emplace_back(command::Start{child.life_, child.spec, child.restarts});
 }
 
 void Supervisor::tell_to_stop(Child& child) {
@@ -328,14 +354,14 @@ void Supervisor::tell_to_stop(Child& child) {
   if (child.spec.stop_timeout <= Duration::zero()) return kill(child);
   child.state = ChildState::stopping;
   child.due_ = after(now_, child.spec.stop_timeout);
-  commands_.emplace_back(command::Stop{child.life_});
+  commands_.emplace_back(command::Stop{child.life_, child.why_});
 }
 
 void Supervisor::kill(Child& child) {
   child.to_stop_ = false;
   child.state = killing;
   child.due_.reset();
-  commands_.emplace_back(command::Kill{child.life_});
+  commands_.emplace_back(command::Kill{child.life_, child.why_});
 }
 
 void Supervisor::answer(Request request, Result result, const Death& death) {

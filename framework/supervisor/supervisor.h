@@ -42,7 +42,7 @@ struct Child {
   unsigned failures_ = 0;   // in a row
   Time ready_since_{};
   std::optional<Time> due_;  // of waiting, starting and stopping
-  std::optional<Death> cause_;  // said instead of how it died when we ended it for a reason of its own
+  std::optional<Death> why_;  // it is to end, where that is not just that somebody wants it: the Death that it then has
   std::vector<Waiter> waiters_;
 };
 
@@ -101,9 +101,9 @@ class Supervisor {
   void start_failed(ChildIt child, const Death& death);
   void finish(ChildIt child, const Death& death);
   void restart(ChildIt child, const Death& death);
-  void join_restart(Child& child);
+  void join_restart(Child& child, const Death& why);
   bool allowed_restart();
-  void shut_down(Outcome outcome);
+  void shut_down(Outcome outcome, const std::optional<Death>& why = {});
 
   void advance();
   void stop_in_reverse();

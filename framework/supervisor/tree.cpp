@@ -73,7 +73,7 @@ void Tree::carry_out(NodeId id, Command& command, Commands& out) {
           [&](command::Start& start) {
             const std::string path = path_of(node, start.spec.id);
             if (!start.spec.supervisor) {
-              out.emplace_back(tree_command::Start{worker_id(id, start.life), path, std::move(start.spec)});
+              out.emplace_back(tree_command::Start{worker_id(id, start.life), path, std::move(start.spec), start.restarts});
               return;
             }
             const NodeId below = add(*start.spec.supervisor, id, start.life, path);
@@ -81,10 +81,10 @@ void Tree::carry_out(NodeId id, Command& command, Commands& out) {
             pending_.emplace_back(below, event::Begin{});
           },
           [&](const command::Stop& stop) {
-            if (!passed_on(stop.life, event::Stop{})) out.emplace_back(tree_command::Stop{worker_id(id, stop.life)});
+            if (!passed_on(stop.life, event::Stop{stop.why})) out.emplace_back(tree_command::Stop{worker_id(id, stop.life), stop.why});
           },
           [&](const command::Kill& kill) {
-            if (!passed_on(kill.life, event::Kill{})) out.emplace_back(tree_command::Kill{worker_id(id, kill.life)});
+            if (!passed_on(kill.life, event::Kill{kill.why})) out.emplace_back(tree_command::Kill{worker_id(id, kill.life), kill.why});
           },
           [&](const command::Started&) {
             if (node.above == 0) out.emplace_back(tree_command::Started{});

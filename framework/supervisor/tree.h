@@ -19,9 +19,9 @@ namespace troupe::supervisor {
 using WorkerId = std::uint64_t;
 
 namespace tree_command {
-struct Start { WorkerId worker; std::string path; ChildSpec spec; };
-struct Stop { WorkerId worker; };
-struct Kill { WorkerId worker; };
+struct Start { WorkerId worker; std::string path; ChildSpec spec; unsigned restarts; };
+struct Stop { WorkerId worker; std::optional<Death> why; };
+struct Kill { WorkerId worker; std::optional<Death> why; };
 struct Started {};
 struct Ended { Outcome outcome; std::string path; };  // path: of outcome.child
 struct Answer { Request request; Result result; Death death; };

@@ -60,6 +60,15 @@ void write(wire::Child::Builder to, const ChildSpec& from, const WorkForm& form)
   else form.write(to, from);
 }
 
+void write(wire::Known::Builder to, const Tree::View& from) {
+  to.setPath(from.path);
+  to.setState(static_cast<std::uint8_t>(from.child.state));
+  to.setSupervisor(from.child.spec.supervisor != nullptr);
+  to.setRestarts(from.child.restarts);
+  to.setDied(from.child.last_death.has_value());
+  if (from.child.last_death) write(to.initDeath(), *from.child.last_death);
+}
+
 SupervisorSpec read(wire::Supervisor::Reader from, const WorkForm& form, unsigned depth) {
   if (depth > kDepthMax) throw ProtocolError("supervisors nest too deep");
   SupervisorSpec spec;
@@ -89,20 +98,6 @@ ChildSpec read(wire::Child::Reader from, const WorkForm& form, unsigned depth) {
   if (from.isSupervisor()) spec.supervisor = std::make_shared<SupervisorSpec>(read(from.getSupervisor(), form, depth + 1));
   else spec.work = form.read(from);
   return spec;
-}
-
-void write(wire::Death::Builder to, const Death& from) {
-  constexpr std::size_t kDetailMax = 1024;
-  to.setCause(static_cast<std::uint8_t>(from.cause));
-  to.setCode(from.code);
-  to.setDetail(from.detail.substr(0, kDetailMax));
-  to.setRestarts(from.restarts);
-}
-
-Death read(wire::Death::Reader from) {
-  Death death{checked(from.getCause(), Death::kLastCause), from.getCode(), from.getDetail().cStr()};
-  death.restarts = from.getRestarts();
-  return death;
 }
 
 std::vector<std::byte> bytes_of(capnp::MessageBuilder& message) {

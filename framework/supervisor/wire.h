@@ -8,8 +8,10 @@
 
 #include <troupe/death.h>
 
+#include "message/death_record.h"
 #include "supervisor/service.capnp.h"
 #include "supervisor/spec.h"
+#include "supervisor/tree.h"
 
 namespace troupe::supervisor {
 
@@ -25,12 +27,13 @@ class WorkForm {
 
 void write(wire::Supervisor::Builder to, const SupervisorSpec& from, const WorkForm& form);
 void write(wire::Child::Builder to, const ChildSpec& from, const WorkForm& form);
-void write(wire::Death::Builder to, const Death& from);
+
+// What a supervisor knows of one of its children.
+void write(wire::Known::Builder to, const Tree::View& from);
 
 // Throw ProtocolError for what is no such value, too deep, or not allowed by spec_problem().
 SupervisorSpec read(wire::Supervisor::Reader from, const WorkForm& form, unsigned depth = 0);
 ChildSpec read(wire::Child::Reader from, const WorkForm& form, unsigned depth = 0);
-Death read(wire::Death::Reader from);
 
 // A whole message: its bytes, and what `use` makes of its root. Throws ProtocolError for nonsense.
 std::vector<std::byte> bytes_of(capnp::MessageBuilder& message);

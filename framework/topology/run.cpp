@@ -107,13 +107,13 @@ class Runner final : public supervisor::DriverEvents {
     driver_.stop();
   }
 
-  void noted(const std::string& path, const supervisor::command::Note& note) override {
+  void noted(const std::string& path, const supervisor::command::Note& note, pid_t pid) override {
     if (note.decision == Decision::gave_up) return gave_up(path, note.death);
     if (note.decision == Decision::finished) {
       root_.withdraw(last_part(path), note.death);
       if (!note.death.normal()) failed_ = true;
     }
-    if (const std::string text = supervisor::describe(path, note); !text.empty()) messages_.say(text);
+    if (const std::string text = supervisor::describe(path, note, pid); !text.empty()) messages_.say(text);
   }
 
   // The supervisors above give up one after the other: what it was about is the first of it, and said once.
@@ -121,7 +121,8 @@ class Runner final : public supervisor::DriverEvents {
     if (death.cause == Death::Cause::cascade && !reason_.empty()) return;
     const SupervisorSpec& spec = supervisor_of(path);
     reason_ = fmt::format("gave up on `{}`, which ended {} time{} within {}, the last time: {}", path, spec.max_restarts + 1,
-                          spec.max_restarts == 0 ? "" : "s", format_duration(spec.max_seconds), death.describe());
+                          spec.max_restarts == 0 ? "" : "s", format_duration(spec.max_seconds), death.describe()) +
+              supervisor::below(death);
   }
 
   const SupervisorSpec& supervisor_of(const std::string& path) const {

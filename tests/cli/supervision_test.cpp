@@ -139,6 +139,15 @@ TEST_CASE("what dies with guard is not restarted, however often that were allowe
   CHECK(count(result.err, "restart") == 0);
 }
 
+TEST_CASE("of a crash people are told where it was, and which process that was") {
+  const Scratch scratch;
+  Terminal terminal(run(scratch.file("[supervisor]\nmax_restarts = 1\n" + process("bad", "crasher", "args = { how = \"abort\" }"))));
+  CHECK(terminal.end() == 1);
+  INFO(terminal.output());
+  CHECK(in_order(terminal.output(), {"troupe: `bad` killed by SIGABRT; restart 1 now (it was pid ", ")\r\n  #0 ", " in libtest_misbehaving.so+0x",
+                                     "gave up on `bad`, which ended 2 times within 5s, the last time: killed by SIGABRT\r\n", "  #0 ", " in libtest_misbehaving.so+0x"}));
+}
+
 TEST_CASE("giving up goes up through three levels, and the message names who began") {
   const Scratch scratch;
   const auto result = Command(run(scratch.file(supervisor("max_restarts = 0\n") + supervisor("name = \"outer\"\nmax_restarts = 0\n") +

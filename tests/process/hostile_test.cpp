@@ -194,7 +194,7 @@ TEST_CASE("root waits quietly for the kernel to let a descriptor go") {
     };
     const auto before = used();
     const auto begin = troupe::Clock::now();
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // in which root is to do nothing
     const bool quiet = used() - before < (troupe::Clock::now() - begin) / 2;
     in_flight.land();
     asker.join();

@@ -2,6 +2,7 @@
 
 #include <troupe/process.h>
 
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include <troupe/actor_process.h>
+#include <troupe/supervisor.h>
 
 #include "program/test_supervisor.capnp.h"
 #include "support/catch.h"
@@ -26,6 +28,10 @@ using namespace std::chrono_literals;
 using troupe::Death;
 using troupe::Process;
 using troupe::ProcessOptions;
+using troupe::test::Ping;
+using troupe::test::Pong;
+using troupe::test::Report;
+using troupe::test::Watch;
 
 namespace {
 
@@ -67,11 +73,43 @@ Death end_of(Process process) {
   return process.death().value();
 }
 
+// A handler of it aborts, or throws.
 struct Crasher : troupe::Actor {
   explicit Crasher(troupe::Context& context) : Actor(context) {
-    on<troupe::test::Ping>([](auto) { give_up(); });
+    on<Ping, Pong>([](Ping::Reader ping, troupe::Responder<Pong>) {
+      std::fputs("about to end\n", stderr);
+      ping.getFail() ? throw_deep(2) : give_up();
+    });
   }
 };
+
+// All that is known, in one string.
+std::string all_of(const Death& death) {
+  return death.report() + std::to_string(death.time.time_since_epoch().count()) + " " + std::to_string(death.code);
+}
+
+// Answers when somebody has ended: how that was.
+struct Watcher : troupe::Actor {
+  explicit Watcher(troupe::Context& context) : Actor(context) {
+    on<Watch, Report>([this](Watch::Reader watch, troupe::Responder<Report> reply) {
+      const troupe::Address whom = watch.getWhom();
+      monitor(whom, [reply = std::move(reply)](const Death& death) mutable {
+        reply.reply([&](Report::Builder report) { report.setText(all_of(death)); });
+      });
+    });
+    on<Ping, Pong>([](Ping::Reader, Pong::Builder) {});
+  }
+};
+
+Death death_by_ping(const troupe::Address& address, bool by_exception) {
+  try {
+    troupe::ask<Ping, Pong>(address, [&](Ping::Builder ping) { ping.setFail(by_exception); }).get(60s);
+  } catch (const troupe::ActorDown& down) {
+    return down.death();
+  }
+  FAIL("it cannot have answered");
+  return {};
+}
 
 bool has(const Death& death, const std::string& function) {
   return std::ranges::any_of(death.stack, [&](const auto& frame) { return frame.find(function) != std::string::npos; });
@@ -140,24 +178,74 @@ TEST_CASE("crashes say where they were") {
 TEST_CASE("a crash says which message was in hand") {
   if (!kPlain) return;
   auto process = troupe::start_process<Crasher>({.name = "crasher"});
-  process.address().send<troupe::test::Ping>([](auto) {});
+  process.address().send<Ping>([](auto) {});
   process.join();
   INFO(process.death()->report());
   CHECK(process.death()->message == "Ping");
   CHECK(has(*process.death(), "give_up() in "));
 }
 
-TEST_CASE("all who wait find the same record") {
+TEST_CASE("all who wait for a process find the same record") {
   if (!kPlain) return;
-  Process process(use_null_pointer);
-  process.start();
-  std::vector<Death> deaths(3);
+  auto process = troupe::start_process<Crasher>({.name = "crasher", .keep_stderr = true});
+  auto far = troupe::start_process<Watcher>({.name = "far"});
+  const auto near = troupe::spawn<Watcher>();
+  const auto watch = [&](const troupe::Address& by) {
+    auto answer = troupe::ask<Watch, Report>(by, [&](Watch::Builder w) { process.address().write(w.initWhom()); });
+    troupe::ask<Ping, Pong>(by).get(60s);  // it has heard of that before
+    return answer;
+  };
+  auto to_far = watch(far.address());
+  auto to_near = watch(near);
   auto again = troupe::active_children();
+  const int sentinel = process.sentinel();
+
+  const Death asked = death_by_ping(process.address(), false);
+  INFO(all_of(asked));
+  CHECK(asked.describe() == "killed by SIGABRT");
+  CHECK(asked.message == "Ping");
+  CHECK(asked.last_lines == std::vector<std::string>{"about to end"});
+  CHECK(has(asked, "give_up() in "));
+  CHECK(asked.time.time_since_epoch().count() > 0);
+  CHECK(std::string(to_far.get(60s)->getText()) == all_of(asked));
+  CHECK(std::string(to_near.get(60s)->getText()) == all_of(asked));
+  pollfd end{sentinel, POLLIN, 0};
+  REQUIRE(::poll(&end, 1, -1) == 1);
+  CHECK(all_of(process.death().value()) == all_of(asked));
   process.join();
-  deaths[0] = process.death().value();
-  if (!again.empty()) {
-    CHECK(again.front().death()->stack == deaths[0].stack);
-    CHECK(again.front().death()->time == deaths[0].time);
+  CHECK(all_of(process.death().value()) == all_of(asked));
+  CHECK(all_of(again.front().death().value()) == all_of(asked));
+  CHECK(all_of(death_by_ping(process.address(), false)) == all_of(asked));  // who asks the dead
+  far.terminate();
+  far.join();
+}
+
+TEST_CASE("all who wait for a supervised process find the same record, and how often it was restarted before") {
+  if (!kPlain) return;
+  troupe::Supervisor supervisor("", {.children = {troupe::Child::actor<Crasher>("supervised-crasher", troupe::ChildOptions{.keep_stderr = true})}});
+  supervisor.start();
+  for (const unsigned before : {0u, 1u}) {
+    auto address = troupe::look_up("supervised-crasher");
+    const Death asked = death_by_ping(address, before == 1);
+    INFO(all_of(asked));
+    CHECK(asked.restarts == before);
+    CHECK(asked.message == "Ping");
+    while (supervisor.which_children().at(0).restarts == before) ::usleep(1000);  // only so as not to ask all the time
+    while (troupe::look_up("supervised-crasher") == address) ::usleep(1000);
+    const Death known = supervisor.which_children().at(0).last_death.value();
+    INFO(all_of(known));
+    CHECK(known.restarts == before);
+    CHECK(known.message == "Ping");
+    CHECK(known.last_lines == std::vector<std::string>{"about to end"});
+    if (before == 0) {
+      CHECK(all_of(known) == all_of(asked));
+      continue;
+    }
+    // An actor whose handler throws ends before its process does: two deaths, with the same to tell.
+    CHECK(asked.describe() == "threw an exception: no such file: x");
+    CHECK(known.describe() == "exited with code 1: an actor threw an exception: no such file: x");
+    CHECK(has(asked, "throw_deep(int) in "));
+    CHECK(asked.stack == known.stack);
   }
 }
 
@@ -179,6 +267,18 @@ TEST_CASE("a process with more memory than it may have is ended, and one above i
                    },
                    ProcessOptions{.limits = {.memory_budget = std::size_t{50} << 20}}))
             .describe() == "exited with code 0");
+}
+
+TEST_CASE("actors of a process above its budget are told") {
+  if (!kPlain) return;
+  struct Hoarder : troupe::Actor {
+    explicit Hoarder(troupe::Context& context) : Actor(context), hoard_(std::size_t{100} << 20, 'x') {}
+    void on_over_budget() override { stop(); }
+    std::vector<char> hoard_;
+  };
+  auto hoarder = troupe::start_process<Hoarder>({.name = "hoarder", .limits = {.memory_budget = std::size_t{50} << 20}});
+  hoarder.join();
+  CHECK(hoarder.death()->describe() == "exited with code 0");
 }
 
 TEST_CASE("limits hold in the process, and those that cannot be granted end it") {

@@ -214,6 +214,97 @@ TEST_CASE("actors in one process are restarted there when a handler throws") {
   CHECK(supervisor.which_children()[0].restarts == 0);
 }
 
+TEST_CASE("actors that are restarted in one process have the whole record of it") {
+  Supervisor supervisor("", {.children = {Child("careful", SupervisorSpec{.strategy = Strategy::one_for_all, .one_process = true, .children = {
+      Child::actor<Echo>("careful-first", 1), Child::actor<Echo>("careful-second", 2)}})}});
+  supervisor.start();
+  for (const unsigned before : {0u, 1u}) {
+    const Address first = look_up("careful-first"), second = look_up("careful-second");
+    try {
+      ping(second, true);
+      FAIL("it cannot have answered");
+    } catch (const ActorDown& down) {
+      CHECK(down.death() == Death{Death::Cause::exception, 0, "as you wish"});
+      CHECK(down.death().message == "Ping");
+      CHECK(down.death().restarts == before);
+    }
+    while (look_up("careful-first") == first || look_up("careful-second") == second) ::usleep(1000);  // only so as not to ask all the time
+    try {
+      ping(first);
+      FAIL("it cannot have answered");
+    } catch (const ActorDown& down) {
+      CHECK(down.death() == Death{Death::Cause::cascade, 0, "`careful-second` threw an exception: as you wish"});
+      CHECK(down.death().time.time_since_epoch().count() > 0);
+    }
+  }
+}
+
+TEST_CASE("who went down with another has that in its record, wherever that is read") {
+  Supervisor supervisor("", {.strategy = Strategy::one_for_all, .children = {Child::actor<Echo>("taken-along", 1), Child("begins", sleep_on)}});
+  supervisor.start();
+  const Address along = look_up("taken-along");
+  ping(along);
+  ::kill(*supervisor.which_children()[1].pid, SIGKILL);
+  const auto children = wait_for(supervisor, [](const auto& now) { return now[1].restarts == 1 && now[1].state == ChildState::running; });
+  const Death wanted{Death::Cause::cascade, 0, "`begins` killed by SIGKILL"};
+  CHECK(children[0].last_death == wanted);
+  CHECK(children[0].last_death->exitcode() == 1);
+  CHECK(children[1].last_death == Death{Death::Cause::signalled, SIGKILL});
+  try {
+    ping(along);
+    FAIL("it cannot have answered");
+  } catch (const ActorDown& down) {
+    CHECK(down.death() == wanted);
+    CHECK(down.death().time == children[0].last_death->time);
+  }
+}
+
+TEST_CASE("a supervisor of actors in one process is a supervisor, and its children come and go like all others") {
+  const bool alone = GENERATE(false, true);
+  SupervisorSpec inside{.one_process = true, .children = {
+      Child::actor<Echo>("within-first", 1),
+      Child("below", SupervisorSpec{.children = {Child::actor<Echo>("within-second", 2)}})}};
+  Supervisor supervisor("", alone ? inside : SupervisorSpec{.children = {Child("before", sleep_on), Child("service", inside), Child("after", sleep_on)}});
+  supervisor.start();
+  const std::string base = alone ? "" : "service", in = alone ? "" : "service/";
+  const pid_t pid = ping(look_up("within-first"));
+  const auto paths = [&](const std::string& under) {
+    std::string all;
+    for (const ChildInfo& child : supervisor.which_children(under)) all += child.path + (child.supervisor ? "* " : " ");
+    return all;
+  };
+  if (!alone) {
+    CHECK(paths("") == "before service* service/within-first service/below* service/below/within-second after ");
+    CHECK(supervisor.count_children().supervisors == 1);
+    CHECK(supervisor.count_children().workers == 2);
+    CHECK(named(supervisor.which_children(), "service").pid == pid);
+  }
+  CHECK(paths(base) == in + "within-first " + in + "below* " + in + "below/within-second ");
+  CHECK(paths(in + "below") == in + "below/within-second ");
+  CHECK(supervisor.count_children(base).specs == 2);
+  CHECK(named(supervisor.which_children(), in + "within-first").pid == pid);
+
+  CHECK(supervisor.start_child(Child::actor<Echo>("within-third", 3), in + "below"));
+  CHECK(ping(look_up("within-third")) == pid);
+  CHECK(supervisor.start_child(Child::actor<Echo>("within-third", 3), in + "below").result == ChildResult::already_started);
+  CHECK(supervisor.start_child(Child::actor<Echo>("within-bad", -1), base).death.detail == "less than nothing");
+  CHECK_THROWS_AS(supervisor.start_child(Child("function", sleep_on), in + "below"), std::invalid_argument);
+  CHECK(supervisor.terminate_child(in + "below/within-third"));
+  CHECK(named(supervisor.which_children(), in + "below/within-third").state == ChildState::stopped);
+  CHECK(supervisor.restart_child(in + "below/within-third"));
+  CHECK(supervisor.delete_child(in + "below/within-third").result == ChildResult::running);
+  CHECK(supervisor.terminate_child(in + "below/within-third"));
+  CHECK(supervisor.delete_child(in + "below/within-third"));
+  CHECK(supervisor.terminate_child(in + "below/nobody").result == ChildResult::not_found);
+  CHECK(supervisor.terminate_child("nowhere/nobody").result == ChildResult::not_found);
+
+  const Address first = look_up("within-first");
+  CHECK_THROWS_AS(ping(first, true), ActorDown);
+  const auto now = wait_for(supervisor, [&](const auto& all) { return named(all, in + "within-first").restarts == 1; });
+  CHECK(named(now, in + "within-first").last_death->message == "Ping");
+  CHECK(named(now, in + "within-first").pid == pid);
+}
+
 TEST_CASE("one process that gives up on its actors is restarted as a whole") {
   Supervisor supervisor("", {.children = {Child("frail", SupervisorSpec{.max_restarts = 1, .one_process = true, .children = {Child::actor<Echo>("frail-echo", 1)}})}});
   supervisor.start();

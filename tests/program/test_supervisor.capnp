@@ -1,5 +1,6 @@
 @0xa9d4e6f10c83b257;
 
+using import "/troupe/address.capnp".Address;
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("troupe::test");
 
@@ -16,4 +17,12 @@ struct Item {
 struct Pong {
   value @0 :Int64;
   pid @1 :Int64;
+}
+
+struct Watch {
+  whom @0 :Address;
+}
+
+struct Report {
+  text @0 :Text;
 }

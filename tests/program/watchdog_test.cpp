@@ -3,8 +3,12 @@
 #include <troupe/supervisor.h>
 
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <mutex>
 #include <string>
@@ -44,13 +48,13 @@ class Patient : public Actor {
       while (!mutex.try_lock_for(1h)) {
       }
     }
-    take_time(8);
+    take_time(Clock::now() + 2500ms);
   }
-  // One handler after the other, each of a fifth of the watchdog's time.
-  void take_time(int more) {
-    std::this_thread::sleep_for(400ms);  // work
-    if (more == 0) return reply_.reply([](Pong::Builder pong) { pong.setPid(::getpid()); });
-    after(Duration::zero(), [this, more] { take_time(more - 1); });
+  // One handler after the other, each of a hundredth of the watchdog's time.
+  void take_time(Clock::time_point until) {
+    std::this_thread::sleep_for(10ms);  // work
+    if (Clock::now() >= until) return reply_.reply([](Pong::Builder pong) { pong.setPid(::getpid()); });
+    after(Duration::zero(), [this, until] { take_time(until); });
   }
   Responder<Pong> reply_;
 };
@@ -66,6 +70,13 @@ void sleep_on() {
 void beat_once() {
   heartbeat();
   sleep_on();
+}
+
+void beat_on() {
+  while (true) {
+    heartbeat();
+    ::usleep(1000);  // work
+  }
 }
 
 ChildInfo wait_for_restart(Supervisor& supervisor) {
@@ -118,14 +129,35 @@ TEST_CASE("what is stopped is hung, whether it had something to do or not") {
 }
 
 TEST_CASE("one that takes its time but gets on, one that sleeps, and one that was stopped for a moment are left alone") {
-  Supervisor supervisor("", {.children = {Child::actor<Patient>("slow", kSlowly, ChildOptions{.watchdog = 2s}),
+  Supervisor supervisor("", {.children = {Child::actor<Patient>("slow", kSlowly, ChildOptions{.watchdog = 1s}),
                                           Child::actor<Patient>("idle", kSlowly, ChildOptions{.watchdog = 1s})}});
   supervisor.start();
   const pid_t slow = ping("slow"), idle = ping("idle");
   ::kill(idle, SIGSTOP);
   ::kill(idle, SIGCONT);
-  CHECK(ping("slow", true) == slow);  // takes 3.6 s
+  CHECK(ping("slow", true) == slow);  // takes more than twice its time
   CHECK(ping("idle") == idle);
+}
+
+TEST_CASE("what a debugger holds is not hung") {
+  Supervisor supervisor("", {.children = {Child("held", beat_on, ChildOptions{.watchdog = 100ms})}});
+  supervisor.start();
+  const pid_t pid = *supervisor.which_children().at(0).pid;
+  if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) {
+    supervisor.stop();
+    WARN("skipped: this process may not debug others (" << std::strerror(errno) << "; see kernel.yama.ptrace_scope)");
+    return;
+  }
+  REQUIRE(::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0);
+  REQUIRE(::waitpid(pid, nullptr, __WALL) == pid);
+  std::this_thread::sleep_for(1s);  // ten times what it may be silent for
+  REQUIRE(::ptrace(PTRACE_DETACH, pid, nullptr, nullptr) == 0);
+  const auto child = supervisor.which_children().at(0);
+  CHECK(child.pid == pid);
+  CHECK(child.restarts == 0);
+  // And when it is let go it is watched as ever.
+  ::kill(pid, SIGSTOP);
+  CHECK(wait_for_restart(supervisor).last_death->cause == Death::Cause::hung);
 }
 
 TEST_CASE("a watched tree that is idle wakes nobody") {

@@ -37,6 +37,7 @@ class FakeRoot final : public process::Root {
     return id;
   }
   void stop(process::ProcessId child) override { log += "stop " + specs.at(child).name + ", "; }
+  void stop(process::ProcessId child, const Death& why) override { log += "stop " + specs.at(child).name + " (" + why.describe() + "), "; }
   void kill(process::ProcessId child) override { log += "kill " + specs.at(child).name + ", "; }
   void kill(process::ProcessId child, const Death&) override { kill(child); }
   pid_t pid(process::ProcessId) const override { return 0; }
@@ -78,7 +79,7 @@ class FakeRoot final : public process::Root {
 struct Events : DriverEvents {
   void started() override { log += "started "; }
   void launched(const std::string& path, process::ProcessId) override { log += "+" + path + " "; }
-  void noted(const std::string& path, const command::Note& note) override { log += path + ":" + note.death.describe() + " "; }
+  void noted(const std::string& path, const command::Note& note, pid_t) override { log += path + ":" + note.death.describe() + " "; }
   void answered(Request, Result result, const Death&) override { log += std::string(testing::word(result)) + " "; }
   void ended(const Outcome& outcome, const std::string&) override { log += std::string("ended:") + testing::word(outcome.why); }
   std::string take() { return std::exchange(log, ""); }

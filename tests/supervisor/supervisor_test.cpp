@@ -1,4 +1,5 @@
 #include "supervisor/supervisor.h"
+#include "supervisor/tree.h"
 
 #include "script.h"
 #include "support/catch.h"
@@ -343,9 +344,46 @@ TEST_CASE("a child remembers how often it came back and how it ended last") {
   const Child& child = script.supervisor().children().front();
   CHECK(child.restarts == 2);
   CHECK(child.last_death == Death{Death::Cause::exited, 3, ""});
-  REQUIRE(script.run("tick 1s -> stop a; tick 5s -> kill a; crash a -> start a") == "");
+  REQUIRE(script.run("tick 1s -> stop a; tick 5s -> kill a; gone a -> start a") == "");
   CHECK(child.last_death->cause == Death::Cause::not_ready);
   CHECK(script.supervisor().recent_restarts() == 1);  // the others were more than five seconds ago
+}
+
+TEST_CASE("who goes down with another has that in its record, and who crashes on the way has the crash") {
+  Script script(supervisor_spec("one_for_all", "a b c"));
+  REQUIRE(script.run("up; crash b -> stop c; gone c -> stop a; error a -> start a") == "");
+  const auto& children = script.supervisor().children();
+  CHECK(children.back().last_death == Death{Death::Cause::cascade, 0, "`b` killed by SIGSEGV"});
+  CHECK(std::next(children.begin())->last_death == Death{Death::Cause::signalled, 11, ""});
+  CHECK(children.front().last_death == Death{Death::Cause::exited, 3, ""});
+}
+
+TEST_CASE("who goes down because its supervisor gives up on another has that in its record, on all levels below") {
+  Script script(supervisor_spec("one_for_one 0/5s", "a b"));
+  REQUIRE(script.run("up; error a -> stop b; gone b -> ended gave_up a") == "");
+  CHECK(script.supervisor().children().back().last_death == Death{Death::Cause::cascade, 0, "`a` exited with code 3"});
+
+  SupervisorSpec inner = supervisor_spec("one_for_one", "x");
+  SupervisorSpec spec = supervisor_spec("one_for_all", "a");
+  spec.children.push_back({.id = "inner", .supervisor = std::make_shared<SupervisorSpec>(inner)});
+  Tree tree(spec, 1);
+  const Time now{std::chrono::hours(1)};
+  std::vector<WorkerId> started;
+  const auto note = [&](const Tree::Commands& commands) {
+    for (const auto& command : commands)
+      if (const auto* start = std::get_if<tree_command::Start>(&command)) started.push_back(start->worker);
+    return commands;
+  };
+  note(tree.begin(now));
+  note(tree.ready(started.at(0), now));
+  note(tree.ready(started.at(1), now));
+  const auto stopped = tree.ended(started[0], {Death::Cause::signalled, 9}, now);
+  REQUIRE(stopped.size() == 2);
+  const auto* stop = std::get_if<tree_command::Stop>(&stopped.back());
+  if (!stop) stop = std::get_if<tree_command::Stop>(&stopped.front());
+  REQUIRE(stop);
+  CHECK(stop->worker == started[1]);
+  CHECK(stop->why == Death{Death::Cause::cascade, 0, "`a` killed by SIGKILL"});
 }
 
 TEST_CASE("what was decided about a death is told") {

@@ -186,6 +186,10 @@ class Actor {
   // The process is to end in order. An actor that has something to finish first overrides this and calls stop() when it is done.
   virtual void on_stop() { stop(); }
 
+  // This process has more memory than its Limits::memory_budget; called when that begins, within a tenth of a second. An actor that can
+  // do without something gives it back. See also over_memory_budget().
+  virtual void on_over_budget() {}
+
  protected:
   // Handles a message; a later handler for the same type replaces it.
   template <class Request, class F>

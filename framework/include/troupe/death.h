@@ -25,7 +25,7 @@ struct Death {
     failed_to_start,  // could not be forked, or its constructor threw; `detail` says why
     not_ready,        // did not say that it was ready in time
     unreachable,      // no such process, actor or name
-    cascade,          // went down because `detail` did
+    cascade,          // went down with another, which `detail` names: a supervisor that gave up on it, or a child that others go with
     out_of_memory,    // had more than its limit, or the kernel ran out of it
     hung,             // gave no sign of life in time, and was killed
   };
@@ -53,6 +53,9 @@ struct Death {
 
   // All that is known, in several lines.
   [[nodiscard]] std::string report() const;
+
+  // The rest of that: without the first line. Empty if there is nothing else to tell.
+  [[nodiscard]] std::string evidence() const;
 
   // Whether they say the same: cause, code and detail. When it was, and what was seen, is not compared.
   friend bool operator==(const Death& a, const Death& b) {

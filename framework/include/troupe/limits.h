@@ -13,7 +13,7 @@ namespace troupe {
 // Threads: a value.
 struct Limits {
   // Bytes of memory that are really there (resident). Root looks ten times a second: above the budget, troupe::over_memory_budget()
-  // is true in the process; above the maximum it is killed, and its Death is out_of_memory. 0: no limit.
+  // is true in the process and its actors' on_over_budget() is called; above the maximum it is killed, and its Death is out_of_memory. 0: no limit.
   std::size_t memory_budget = 0;
   std::size_t memory_max = 0;
 

@@ -33,6 +33,8 @@ struct ChildOptions {
   bool says_ready = false;                                             // a function that does so; else it counts as ready at once
   Duration watchdog = kForever;                                        // see above
   std::vector<std::pair<std::string, std::string>> environment = {};   // of a process
+  bool keep_stderr = false;                                            // its last lines for its Death; printed all the same
+  Limits limits = {};                                                  // of a process
 };
 
 // What a supervisor keeps alive, under an id that is unique among its siblings.
@@ -165,8 +167,9 @@ class Supervisor {
   // How it ended: Death::cascade if it gave up, and on whom.
   [[nodiscard]] std::optional<Death> death();
 
-  // As OTP's functions of these names. Children of supervisors below are named by their path: "pool/worker". Supervisors with one_process
-  // are looked at as one child.
+  // As OTP's functions of these names. Children of supervisors below are named by their path: "pool/worker". Those below one_process are
+  // asked for in that process: for up to 5 s, should it be at something else. Then, and from actors' handlers, which cannot wait for others,
+  // which_children() leaves them out, and the others throw TimeoutError or std::logic_error.
   ChildAnswer start_child(Child child, const std::string& under = {});
   ChildAnswer terminate_child(const std::string& path);  // it stays known, unless it is temporary
   ChildAnswer restart_child(const std::string& path);    // one that is known, and does not run

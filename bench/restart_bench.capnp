@@ -1,0 +1,3 @@
+@0xd1a8c4f2937be605;
+
+struct Crash {}
