@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
@@ -13,6 +14,7 @@
 
 #include "support/catch.h"
 #include "support/leftovers.h"
+#include "support/stepper.h"
 
 using troupe::Death;
 using troupe::Process;
@@ -48,6 +50,15 @@ TEST_CASE("a child may be another program, and joins the tree by its Program") {
   const troupe::test::Leftovers leftovers;
   CHECK(end_of(Process::program("/proc/self/exe", {"[executed]", "-o", "/dev/null"}, {.name = "another"})).describe() ==
         "exited with code 0");
+}
+
+TEST_CASE("of a program that was executed and crashes it is known where") {
+  if (!troupe::test::kStepperWorks) return;  // sanitizers explain crashes themselves
+  const troupe::test::Leftovers leftovers;
+  const Death death = end_of(Process::program("/proc/self/exe", {"--crash"}));
+  INFO(death.report());
+  CHECK(death.describe() == "killed by SIGABRT");
+  CHECK(std::ranges::any_of(death.stack, [](const auto& frame) { return frame.find("crash_as_a_program() in ") != std::string::npos; }));
 }
 
 TEST_CASE("a child may be a program that knows nothing of troupe") {
