@@ -145,7 +145,7 @@ std::vector<sync::Circle> Things::circles() const {
       const auto& mapping = mappings.emplace_back(map(thing.memory));
       const auto lock = sync::lock_in(mapping.bytes());
       if (!lock) continue;
-      auto& users = locks.emplace_back(id, *lock);
+      auto& users = locks.emplace_back(sync::LockUsers{id, *lock, {}});
       for (const User& user : thing.users) users.processes.push_back(user.serial);
     } catch (const std::exception&) {  // overwritten, or too large to be mapped: its users find out
     }
