@@ -8,7 +8,8 @@
 using namespace std::chrono_literals;
 
 int main() {
-  troupe::Timer tea(50ms, [](const char* what) { std::cout << what << " is ready" << std::endl; }, "the tea");
+  troupe::Timer tea(
+      50ms, [](const char* what) { std::cout << what << " is ready" << std::endl; }, "the tea");
   troupe::Timer alarm(1h, [] { std::cout << "the house is on fire" << std::endl; });
   tea.start();
   alarm.start();

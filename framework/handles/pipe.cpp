@@ -49,8 +49,10 @@ bool can_receive(const PipePart& part) { return part.end.receives(); }
 namespace {
 
 void send(PipePart& part, std::span<const std::byte> bytes, std::size_t attached) {
-  if (!part.end.sends()) [[unlikely]] throw std::logic_error("this end of the pipe only receives");
-  if (!part.end.send(bytes, attached)) [[unlikely]] throw BrokenPipe();
+  if (!part.end.sends()) [[unlikely]]
+    throw std::logic_error("this end of the pipe only receives");
+  if (!part.end.send(bytes, attached)) [[unlikely]]
+    throw BrokenPipe();
 }
 
 }  // namespace
@@ -72,7 +74,8 @@ void send(PipePart& part, std::vector<std::byte>& bytes, const std::vector<std::
 }
 
 bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
-  if (!part.end.receives()) [[unlikely]] throw std::logic_error("this end of the pipe only sends");
+  if (!part.end.receives()) [[unlikely]]
+    throw std::logic_error("this end of the pipe only sends");
   pipe::Frame came{.bytes = std::move(frame.bytes)};
   const auto received = part.end.receive(came, deadline);
   frame.bytes = std::move(came.bytes);
@@ -80,7 +83,8 @@ bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   part.settle_bell();
   if (received == pipe::End::Received::ended) throw EndOfFile();
   if (received == pipe::End::Received::late) return false;
-  if (came.attached == 0) [[likely]] return true;
+  if (came.attached == 0) [[likely]]
+    return true;
   const std::size_t size = came.attached * sizeof(std::uint64_t);
   if (size > frame.bytes.size()) throw ProtocolError("a pipe's peer sent fewer bytes than handles");
   frame.handles.resize(came.attached);

@@ -22,7 +22,9 @@ class PipePart final : public program::SharedThing {
       : SharedThing(id, std::move(access)), memory_(map(memory())), side_(side_of(id)), end(memory_.bytes(), side_, slot()) {}
 
   // The other end's number, which root knows it by.
-  [[nodiscard]] process::ThingId peer() const { return header().ends[pipe::index(other(side_))].load(std::memory_order_relaxed); }
+  [[nodiscard]] process::ThingId peer() const {
+    return header().ends[pipe::index(other(side_))].load(std::memory_order_relaxed);
+  }
 
   // Made when it is first asked for.
   [[nodiscard]] Bell& bell() {
@@ -33,7 +35,8 @@ class PipePart final : public program::SharedThing {
   }
   // Something was received, or it was seen that there is nothing.
   void settle_bell() {
-    if (has_bell_.load(std::memory_order_acquire)) [[unlikely]] bell_->settle();
+    if (has_bell_.load(std::memory_order_acquire)) [[unlikely]]
+      bell_->settle();
   }
 
  private:

@@ -75,9 +75,12 @@ class Waiting {
   explicit Waiting(std::span<const Waitable> things) : things_(things) {
     for (const Waitable& thing : things) {
       if (thing.pipe_ && !thing.pipe_->end.receives()) throw std::logic_error("this end of the pipe only sends");
-      if (!thing.pipe_ && !thing.queue_ && thing.descriptor_ < 0) throw SystemError(EBADF, "wait");  // poll() would pass over it
-      if (thing.pipe_ || thing.queue_) ++futexes_;
-      else descriptors_.push_back({.fd = thing.descriptor_, .events = POLLIN, .revents = 0});
+      if (!thing.pipe_ && !thing.queue_ && thing.descriptor_ < 0)
+        throw SystemError(EBADF, "wait");  // poll() would pass over it
+      if (thing.pipe_ || thing.queue_)
+        ++futexes_;
+      else
+        descriptors_.push_back({.fd = thing.descriptor_, .events = POLLIN, .revents = 0});
     }
     if (futexes_ >= os::kFutexesMax) throw std::invalid_argument("wait() takes 127 connections and queues at most");
   }

@@ -29,7 +29,8 @@ bool happens_soon(Happened happened) {
 // A full fence when it goes.
 class Held {
  public:
-  Held(shared::OwnerLock& lock, shared::Slot me, Clock::time_point deadline) : lock_(lock), held_(lock.lock_until(me, deadline)) {}
+  Held(shared::OwnerLock& lock, shared::Slot me, Clock::time_point deadline)
+      : lock_(lock), held_(lock.lock_until(me, deadline)) {}
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() {
@@ -47,7 +48,9 @@ void wake(HalfWord& epoch) {
   os::futex_wake_all(epoch);
 }
 
-void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
+void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {
+  bytes.insert(bytes.end(), more.begin(), more.end());
+}
 
 }  // namespace
 

@@ -19,7 +19,8 @@ std::size_t memory_size(const PipeShape& shape) {
 }
 
 void format(std::span<std::byte> memory, const PipeShape& shape) {
-  TROUPE_CHECK(ring::is_capacity(shape.ring_capacity) && memory.size() == memory_size(shape), "a pipe needs memory_size() of its shape");
+  TROUPE_CHECK(ring::is_capacity(shape.ring_capacity) && memory.size() == memory_size(shape),
+               "a pipe needs memory_size() of its shape");
   auto* header = new (memory.data()) PipeHeader{};
   header->version = kPipeVersion;
   header->duplex = shape.duplex ? 1 : 0;

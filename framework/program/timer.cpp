@@ -16,7 +16,7 @@ struct Timer::State {
   enum class Phase { fresh, waiting, running, over };
   Duration delay;
   std::function<void()> function;
-  Phase phase = Phase::fresh;  // this and below under the thread's mutex
+  Phase phase = Phase::fresh;                                                     // this and below under the thread's mutex
   std::multimap<Clock::time_point, std::shared_ptr<State>>::iterator place = {};  // while it waits
 };
 

@@ -57,7 +57,8 @@ std::string check(Memory memory, unsigned first, unsigned least, unsigned last) 
 
 // Looks at a copy after every change; recovery is done twice, as if root had been interrupted.
 Sweep look(const PipeMemory& memory, const std::function<void(Memory)>& victim, Side side,
-           const std::function<std::string(Memory all)>& check, const std::function<void(Memory, Side, shared::Slot)>& recover) {
+           const std::function<std::string(Memory all)>& check,
+           const std::function<void(Memory, Side, shared::Slot)>& recover) {
   return look_at_every_change(
       memory.all(), [&] { victim(memory.all()); },
       [&](Memory copy) {
@@ -82,8 +83,7 @@ Sweep look_at_sender(Start start, const std::function<void(Memory, Side, shared:
         for (unsigned i = 0; i < 2; ++i) send(end, sent + i), ++done(all);
         mark();
       },
-      Side::first,
-      [&](Memory all) { return check(pipe_in(all), start.before, sent + done(all), sent + 2); }, recover);
+      Side::first, [&](Memory all) { return check(pipe_in(all), start.before, sent + done(all), sent + 2); }, recover);
 }
 
 // The frame in its hand may be gone; what it did not come to is there.
@@ -165,7 +165,9 @@ std::vector<Scenario> scenarios() {
   };
   const auto one = [](Memory memory) { take_one(memory, kFirstSurvivor); };
   const auto another = [](Memory memory) { take_one(memory, kFirstSurvivor + 1); };
-  const auto waits = [](Memory memory) { static_cast<void>(End(memory, Side::second, kFirstSurvivor).poll(Clock::time_point::max())); };
+  const auto waits = [](Memory memory) {
+    static_cast<void>(End(memory, Side::second, kFirstSurvivor).poll(Clock::time_point::max()));
+  };
   const auto sends_one = [](Memory memory) {
     End a(memory, Side::first, kFirstSurvivor);
     send(a, 0);
@@ -191,26 +193,73 @@ std::vector<Scenario> scenarios() {
     return header.tail - header.head <= 512 - 72;
   };
   return {
-      {.name = "send to sleeping receivers", .prepare = nothing, .side = Side::first, .victim = sends(4),
-       .survivors = {one, another}, .stuck = has_something, .finish = give_two},
-      {.name = "send to one who polls", .prepare = nothing, .side = Side::first, .victim = sends(4),
-       .survivors = {waits}, .stuck = has_something, .finish = give_two},
-      {.name = "send in pieces to sleeping receivers", .prepare = nothing, .side = Side::first, .victim = sends(5),
-       .survivors = {one, another}, .finish = give_two},
-      {.name = "woken to receive", .prepare = nothing, .side = Side::second, .victim = receive_one,
-       .survivors = {one}, .victim_sleeps_first = true, .meanwhile = [](Memory memory) { auto a = helper(memory, Side::first); send(a, 4); },
-       .stuck = has_something, .finish = give_two},
-      {.name = "receive while a sender sleeps", .prepare = fill, .side = Side::second, .victim = receive_one,
-       .survivors = {sends_one}, .stuck = has_room, .finish = drain},
-      {.name = "woken to send", .prepare = fill, .side = Side::first, .victim = sends(0),
-       .survivors = {sends_one}, .victim_sleeps_first = true,
-       .meanwhile = [](Memory memory) { take_one(memory, kHelper); }, .finish = drain},
-      {.name = "the last sender", .prepare = nothing, .side = Side::first, .victim = sends(4),
-       .survivors = {is_ended, waits}, .last_holder = true},
-      {.name = "the last receiver", .prepare = fill, .side = Side::second, .victim = receive_one,
-       .survivors = {is_broken}, .last_holder = true},
-      {.name = "the last receiver, asleep", .prepare = nothing, .side = Side::second, .victim = receive_one,
-       .survivors = {is_broken}, .victim_sleeps_first = true, .last_holder = true},
+      {.name = "send to sleeping receivers",
+       .prepare = nothing,
+       .side = Side::first,
+       .victim = sends(4),
+       .survivors = {one, another},
+       .stuck = has_something,
+       .finish = give_two},
+      {.name = "send to one who polls",
+       .prepare = nothing,
+       .side = Side::first,
+       .victim = sends(4),
+       .survivors = {waits},
+       .stuck = has_something,
+       .finish = give_two},
+      {.name = "send in pieces to sleeping receivers",
+       .prepare = nothing,
+       .side = Side::first,
+       .victim = sends(5),
+       .survivors = {one, another},
+       .finish = give_two},
+      {.name = "woken to receive",
+       .prepare = nothing,
+       .side = Side::second,
+       .victim = receive_one,
+       .survivors = {one},
+       .victim_sleeps_first = true,
+       .meanwhile =
+           [](Memory memory) {
+             auto a = helper(memory, Side::first);
+             send(a, 4);
+           },
+       .stuck = has_something,
+       .finish = give_two},
+      {.name = "receive while a sender sleeps",
+       .prepare = fill,
+       .side = Side::second,
+       .victim = receive_one,
+       .survivors = {sends_one},
+       .stuck = has_room,
+       .finish = drain},
+      {.name = "woken to send",
+       .prepare = fill,
+       .side = Side::first,
+       .victim = sends(0),
+       .survivors = {sends_one},
+       .victim_sleeps_first = true,
+       .meanwhile = [](Memory memory) { take_one(memory, kHelper); },
+       .finish = drain},
+      {.name = "the last sender",
+       .prepare = nothing,
+       .side = Side::first,
+       .victim = sends(4),
+       .survivors = {is_ended, waits},
+       .last_holder = true},
+      {.name = "the last receiver",
+       .prepare = fill,
+       .side = Side::second,
+       .victim = receive_one,
+       .survivors = {is_broken},
+       .last_holder = true},
+      {.name = "the last receiver, asleep",
+       .prepare = nothing,
+       .side = Side::second,
+       .victim = receive_one,
+       .survivors = {is_broken},
+       .victim_sleeps_first = true,
+       .last_holder = true},
   };
 }
 
@@ -259,7 +308,8 @@ class Play {
   Survivors survivors_;
 };
 
-Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_all, bool to_first_failure = false) {
+Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_all,
+              bool to_first_failure = false) {
   Sweep sweep;
   bool more = true;
   for (std::size_t at = 0; more; at += stride) {
@@ -357,7 +407,8 @@ TEST_CASE("the sweep finds a recovery that wakes nobody, that frees no lock, or 
   const Recover tell_nothing = [](Memory memory, const Scenario& scenario) { pipe::recover(memory, scenario.side, kVictim); };
   for (const Scenario& scenario : scenarios()) {
     INFO(scenario.name);
-    if (scenario.name == "send to one who polls" || scenario.last_holder) CHECK(kill_in(scenario, 1, wake_nobody, true).failures > 0);
+    if (scenario.name == "send to one who polls" || scenario.last_holder)
+      CHECK(kill_in(scenario, 1, wake_nobody, true).failures > 0);
     if (scenario.name == "woken to receive" || scenario.name == "woken to send")
       CHECK(kill_in(scenario, 1, free_nothing, true).failures > 0);
     if (scenario.last_holder) CHECK(kill_in(scenario, 1, tell_nothing, true).failures > 0);

@@ -28,7 +28,8 @@ inline constexpr PipeShape kSmall{.ring_capacity = 512, .duplex = true};
 
 class PipeMemory {
  public:
-  explicit PipeMemory(const PipeShape& shape = kSmall) : mapping_(troupe::os::make_shared_memory("pipe-test", size_of(shape)), size_of(shape)) {
+  explicit PipeMemory(const PipeShape& shape = kSmall)
+      : mapping_(troupe::os::make_shared_memory("pipe-test", size_of(shape)), size_of(shape)) {
     troupe::pipe::format(bytes(), shape);
   }
   [[nodiscard]] Memory bytes() const { return mapping_.bytes().first(mapping_.bytes().size() - kBehind); }

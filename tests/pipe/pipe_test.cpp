@@ -1,7 +1,9 @@
 #include <troupe/errors.h>
 
 #include <chrono>
+#include <memory>
 #include <numeric>
+#include <random>
 #include <thread>
 
 #include "pipe_support.h"
@@ -115,7 +117,8 @@ TEST_CASE("processes and threads that share an end take turns, and each frame co
       while (end.receive(frame) == End::Received::frame) {
         std::vector<std::uint32_t> words(frame.bytes.size() / 4);
         std::memcpy(words.data(), frame.bytes.data(), frame.bytes.size());
-        if (words.empty() || std::ranges::any_of(words, [&](auto word) { return word != words[0]; })) throw std::logic_error("torn");
+        if (words.empty() || std::ranges::any_of(words, [&](auto word) { return word != words[0]; }))
+          throw std::logic_error("torn");
         got[receiver].push_back(words[0]);
       }
     });
@@ -164,4 +167,34 @@ TEST_CASE("memory that is no pipe is refused, and what breaks the rules poisons 
   CHECK_THROWS_AS(a.receive(frame), ProtocolError);
   CHECK_THROWS_AS(a.send(frame.bytes), ProtocolError);
   CHECK_THROWS_AS(b.send(frame.bytes), ProtocolError);
+}
+
+TEST_CASE("whatever the other side writes into the memory, a receiver gets frames, nothing, or a ProtocolError") {
+  const PipeMemory memory({.ring_capacity = 1024, .duplex = true});
+  const auto ring = pipe::ring_of(memory.bytes(), Side::second);
+  std::mt19937 random(20'261'121);
+  std::size_t frames = 0, refused = 0;
+  for (int round = 0; round < 300; ++round) {
+    pipe::format(memory.bytes(), {.ring_capacity = 1024, .duplex = true});
+    End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+    for (int i = 0; i < 20; ++i) {
+      if (i % 4 == 0) {
+        try {
+          if (ring::Ring(ring).header->tail - ring::Ring(ring).header->head < 400) send(b, static_cast<unsigned>(i));
+        } catch (const ProtocolError&) {
+        }
+      }
+      const std::size_t at = random() % 3 == 0 ? ring::kLine * (1 + random() % 3) : random() % (ring.size() - 8);
+      const std::uint64_t value = random() % 2 == 0 ? random() % 2048 * 8 : (std::uint64_t{random()} << 32 | random());
+      std::memcpy(ring.data() + at, &value, sizeof value);
+      Frame frame;
+      try {
+        frames += a.receive(frame, Clock::time_point::min()) == End::Received::frame ? 1 : 0;
+      } catch (const ProtocolError&) {
+        ++refused;
+      }
+    }
+  }
+  CHECK(frames > 0);
+  CHECK(refused > 0);
 }

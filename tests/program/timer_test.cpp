@@ -17,7 +17,8 @@ using troupe::Timer;
 TEST_CASE("a timer calls its function once, not before it is due") {
   std::atomic<int> calls{0};
   const auto begin = Clock::now();
-  Timer timer(5ms, [&](int by) { calls += by; }, 3);
+  Timer timer(
+      5ms, [&](int by) { calls += by; }, 3);
   CHECK_FALSE(timer.is_alive());
   CHECK_THROWS_AS(timer.join(), std::logic_error);
   timer.start();

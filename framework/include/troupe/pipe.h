@@ -77,7 +77,7 @@ PipeFrame& frame_buffer();
 // What holds: values arrive whole, in order, each once, whatever is killed. An end is closed when no process holds it any more: all have
 // closed it, or ended, or been killed. Then the other side receives what is left, and after that EndOfFile; to send is BrokenPipe. This
 // comes at once (root sees to it), also to those who are blocked. As in Python, whoever made the pipe holds both ends: close the one you
-// gave away.
+// gave away. An end that lies in another pipe, a queue or a message is held until it has arrived.
 //
 // Processes that share an end take turns: a value goes to one of them. If one is killed while it receives, another receives that value,
 // but for one larger than a quarter of the ring, which may be lost with it. One killed while it sends such a value leaves nothing of it.
@@ -96,7 +96,8 @@ class Connection {
     bytes.resize(encoded_size(value));
     Attachments attachments;
     encode_to(bytes, &attachments, value);
-    if (attachments.handles.empty()) [[likely]] return detail::send(end(), bytes);
+    if (attachments.handles.empty()) [[likely]]
+      return detail::send(end(), bytes);
     detail::send(end(), bytes, attachments.handles);
   }
   // Waits for a value. Throws EndOfFile; TypeMismatch for one of another type, which is gone then.
@@ -144,7 +145,8 @@ class Connection {
   explicit Connection(std::shared_ptr<detail::PipePart> part) : part_(std::move(part)) {}
 
   [[nodiscard]] detail::PipePart& end() const {
-    if (part_) [[likely]] return *part_;
+    if (part_) [[likely]]
+      return *part_;
     throw std::logic_error("this Connection is closed");
   }
   template <class T>
@@ -153,7 +155,8 @@ class Connection {
     auto& end = this->end();
     auto& frame = detail::frame_buffer();
     if (!detail::receive(end, frame, deadline)) return {};
-    if (frame.handles.empty()) [[likely]] return decode_value<T>(frame.bytes);
+    if (frame.handles.empty()) [[likely]]
+      return decode_value<T>(frame.bytes);
     const Arrival arrival{end, std::exchange(frame, {})};
     const Attachments attachments{.handles = arrival.frame.handles, .descriptors = {}};
     return decode_value<T>(arrival.frame.bytes, &attachments);
@@ -177,7 +180,9 @@ template <>
 struct Codec<Connection> {
   static constexpr std::string_view name = "connection";
   using Wire = std::uint64_t;
-  static Wire pack(const Connection& connection, Attachments& attachments) { return detail::attach(connection.end(), attachments); }
+  static Wire pack(const Connection& connection, Attachments& attachments) {
+    return detail::attach(connection.end(), attachments);
+  }
   static Connection unpack(Wire id, const Attachments& attachments) {
     attachments.arrived.push_back(id);
     return Connection(detail::open_pipe(id));

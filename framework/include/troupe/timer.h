@@ -28,7 +28,8 @@ class Timer {
  public:
   template <class F, class... Args>
   Timer(Duration delay, F function, Args... arguments)
-      : Timer(delay, std::function<void()>([function = std::move(function), values = std::tuple(std::move(arguments)...)]() mutable {
+      : Timer(delay,
+              std::function<void()>([function = std::move(function), values = std::tuple(std::move(arguments)...)]() mutable {
                 std::apply(function, values);
               })) {}
   Timer(Duration delay, std::function<void()> function);

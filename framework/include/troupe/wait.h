@@ -22,7 +22,7 @@ class Waitable {
   Waitable(const detail::BasicQueue<T, order, Priority>& queue) : queue_(queue.part()) {}  // NOLINT
   template <class T>
   Waitable(const SimpleQueue<T>& queue) : Waitable(queue.queue_) {}  // NOLINT
-  Waitable(int descriptor) : descriptor_(descriptor) {}  // NOLINT
+  Waitable(int descriptor) : descriptor_(descriptor) {}              // NOLINT
 
   // Of the same thing.
   bool operator==(const Waitable&) const = default;
