@@ -79,8 +79,8 @@ PipeFrame& frame_buffer();
 // comes at once (root sees to it), also to those who are blocked. As in Python, whoever made the pipe holds both ends: close the one you
 // gave away. An end that lies in another pipe, a queue or a message is held until it has arrived.
 //
-// Processes that share an end take turns: a value goes to one of them. If one is killed while it receives, another receives that value,
-// but for one larger than a quarter of the ring, which may be lost with it. One killed while it sends such a value leaves nothing of it.
+// Processes that share an end take turns: a value goes to one of them. The value in the hand of one that is killed while it receives is
+// received by another, or lost with it. One that is killed while it sends has sent the whole value, or nothing of it.
 //
 // All throw std::logic_error on a closed Connection, and where this end cannot do that; ProtocolError when a process has overwritten
 // the shared memory.
