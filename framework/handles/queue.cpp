@@ -1,3 +1,4 @@
+#include <exception>
 #include <stdexcept>
 
 #include <troupe/errors.h>
@@ -49,18 +50,20 @@ void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
 }
 
 void unkeep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
-  if (auto* client = process::Client::here()) client->unkeep_things(queue.id(), handles);
+  try {
+    if (auto* client = process::Client::here()) client->unkeep_things(queue.id(), handles);
+  } catch (const std::exception&) {  // root is gone, or this is a fork of the user's: there is nobody to tell
+  }
 }
 
 PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline) {
   return static_cast<PutOutcome>(queue.queue.put(item, deadline));
 }
 
-std::size_t put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline) {
+void put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline, std::size_t& put) {
   const std::vector<std::span<const std::byte>> spans(items.begin(), items.end());
-  const std::size_t put = queue.queue.put_many(spans, deadline);
+  put = queue.queue.put_many(spans, deadline);
   if (put < items.size() && queue.queue.closed()) throw QueueClosed();
-  return put;
 }
 
 GetOutcome get(QueuePart& queue, std::vector<std::byte>& item, Clock::time_point deadline) {

@@ -112,9 +112,10 @@ Condition Codec<Condition>::unpack(Wire wire, const Attachments& attachments) {
   const auto [id, lock] = wire;
   attachments.arrived.push_back(id);
   if (lock != 0) attachments.arrived.push_back(lock);
-  auto part = program::SharedThing::open<detail::ConditionPart>(id);
-  if (lock != 0) part->use(program::SharedThing::open<detail::LockPart>(lock));
-  return Condition(std::move(part));
+  const auto prepare = [lock = lock](detail::ConditionPart& part) {
+    if (lock != 0) part.use(program::SharedThing::open<detail::LockPart>(lock));
+  };
+  return Condition(program::SharedThing::open<detail::ConditionPart>(id, prepare));
 }
 
 Codec<Barrier>::Wire Codec<Barrier>::pack(const Barrier& barrier, Attachments& attachments) {
@@ -125,10 +126,11 @@ Codec<Barrier>::Wire Codec<Barrier>::pack(const Barrier& barrier, Attachments& a
 Barrier Codec<Barrier>::unpack(Wire wire, const Attachments& attachments) {
   const auto [id, timeout, module, offset, build, size, bytes] = wire;
   attachments.arrived.push_back(id);
-  Barrier barrier(program::SharedThing::open<detail::BarrierPart>(id), Duration(timeout));
   if (size > sizeof bytes) throw ProtocolError("a barrier's action of too many bytes");
-  if (size > 0) barrier.part_->run_last({functions().entry_at({module, offset, build}), size, bytes});
-  return barrier;
+  detail::Action action;
+  if (size > 0) action = {functions().entry_at({module, offset, build}), size, bytes};
+  const auto prepare = [&action](detail::BarrierPart& part) { part.run_last(action); };
+  return {program::SharedThing::open<detail::BarrierPart>(id, prepare), Duration(timeout)};
 }
 
 namespace {

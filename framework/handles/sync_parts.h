@@ -85,9 +85,8 @@ class ConditionPart final : public MappedPart {
  public:
   ConditionPart(process::ThingId id, process::ThingAccess access)
       : MappedPart(id, std::move(access)), condition(bytes(), slot()) {}
-  // All of a process's handles come with the same lock.
+  // Before any other thread knows of it. All of a process's handles come with the same lock.
   void use(std::shared_ptr<LockPart> other) {
-    if (lock) return;
     condition = sync::Condition(bytes(), slot(), other->lock());
     lock = std::move(other);
   }
@@ -101,9 +100,9 @@ class ConditionPart final : public MappedPart {
 class BarrierPart final : public MappedPart {
  public:
   BarrierPart(process::ThingId id, process::ThingAccess access) : MappedPart(id, std::move(access)), barrier(bytes(), slot()) {}
-  // All of a process's handles come with the same action.
+  // Before any other thread knows of it. All of a process's handles come with the same action.
   void run_last(const Action& last) {
-    if (action.run) return;
+    if (!last.run) return;
     action = last;
     barrier = sync::Barrier(bytes(), slot(), {.action = [this] { action.run(std::as_bytes(std::span(action.bytes)).first(action.size)); }});
   }

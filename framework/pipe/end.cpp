@@ -52,10 +52,17 @@ void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {
   bytes.insert(bytes.end(), more.begin(), more.end());
 }
 
+std::size_t capacity_of(std::span<std::byte> memory) {
+  const std::size_t capacity = header_of(memory).ring_capacity;
+  if (!ring::is_capacity(capacity)) throw ProtocolError("not a pipe: its capacity is none");
+  return capacity;
+}
+
 }  // namespace
 
 End::End(std::span<std::byte> memory, Side side, shared::Slot slot)
     : header_(&header_of(memory)),
+      record_max_(capacity_of(memory) / 4),
       me_(slot),
       out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side)},
       in_{.way = &header_of(memory).ways[index(other(side))], .ring = ring_of(memory, other(side))} {

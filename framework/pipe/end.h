@@ -61,7 +61,7 @@ class End {
   [[nodiscard]] const HalfWord& data_epoch() const { return in_.way->data_epoch; }
 
   // Larger frames than that go in pieces.
-  [[nodiscard]] std::size_t record_max() const { return header_->ring_capacity / 4; }
+  [[nodiscard]] std::size_t record_max() const { return record_max_; }
 
  private:
   // What the process knows of one direction.
@@ -85,6 +85,7 @@ class End {
   void guarded(Work work);
 
   const PipeHeader* header_;
+  const std::size_t record_max_;  // others can write to the header
   shared::Slot me_;
   Channel<ring::RingWriter> out_;  // used under its send_lock
   Channel<ring::RingReader> in_;   // used under its receive_lock

@@ -198,6 +198,8 @@ class Client {
   bool read_one();
   void note(std::span<const std::byte> packet, std::vector<os::Descriptor> descriptors);
   void grant(ProcessId to, const std::vector<ThingId>& things);
+  template <class Fill>
+  void send_things(std::span<const ThingId> things, Fill fill);
   void tell_pump(News news);
   Record& record(ProcessId child);
   void say_who_lives() const;

@@ -117,7 +117,11 @@ ThingAccess Client::open_thing(ThingId thing) {
   Opening opened = std::move(openings_.extract(thing).mapped());
   wake_all();
   if (!opened.why.empty()) throw SystemError(ENOENT, opened.why);
-  if (!opened.access.memory) throw SystemError(EMFILE, "no descriptor left for a handle");
+  if (!opened.access.memory) {
+    lock.unlock();
+    close_thing(thing);  // root has counted us
+    throw SystemError(EMFILE, "no descriptor left for a handle");
+  }
   return std::move(opened.access);
 }
 
@@ -135,48 +139,57 @@ void Client::waits_for(ThingId thing) {
   send(request.bytes());
 }
 
-void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {
+// As many packets as it takes.
+template <class Fill>
+void Client::send_things(std::span<const ThingId> things, Fill fill) {
   check_process();
-  Outgoing<control::Request> request;
-  auto keep = request->initThing().initKeep();
-  keep.setHolder(holder);
-  keep.setHeld(kj::arrayPtr(things.data(), things.size()));
-  send(request.bytes());
+  while (!things.empty()) {
+    const auto some = things.first(std::min(things.size(), kThingsMax));
+    Outgoing<control::Request> request;
+    fill(request->initThing(), kj::arrayPtr(some.data(), some.size()));
+    send(request.bytes());
+    things = things.subspan(some.size());
+  }
+}
+
+void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {
+  send_things(things, [&](control::ThingRequest::Builder request, const auto& some) {
+    auto keep = request.initKeep();
+    keep.setHolder(holder);
+    keep.setHeld(some);
+  });
 }
 
 void Client::unkeep_things(ThingId holder, const std::vector<ThingId>& things) {
-  check_process();
-  Outgoing<control::Request> request;
-  auto unkeep = request->initThing().initUnkeep();
-  unkeep.setHolder(holder);
-  unkeep.setHeld(kj::arrayPtr(things.data(), things.size()));
-  send(request.bytes());
+  send_things(things, [&](control::ThingRequest::Builder request, const auto& some) {
+    auto unkeep = request.initUnkeep();
+    unkeep.setHolder(holder);
+    unkeep.setHeld(some);
+  });
 }
 
 void Client::give_things(ProcessId to, const std::vector<ThingId>& things) {
-  check_process();
-  Outgoing<control::Request> request;
-  auto give = request->initThing().initGive();
-  give.setTo(to);
-  give.setGiven(kj::arrayPtr(things.data(), things.size()));
-  send(request.bytes());
+  send_things(things, [&](control::ThingRequest::Builder request, const auto& some) {
+    auto give = request.initGive();
+    give.setTo(to);
+    give.setGiven(some);
+  });
 }
 
 void Client::things_arrived(ProcessId at, const std::vector<ThingId>& things) {
-  check_process();
-  Outgoing<control::Request> request;
-  auto arrived = request->initThing().initArrived();
-  arrived.setAt(at);
-  arrived.setGone(kj::arrayPtr(things.data(), things.size()));
-  send(request.bytes());
+  send_things(things, [&](control::ThingRequest::Builder request, const auto& some) {
+    auto arrived = request.initArrived();
+    arrived.setAt(at);
+    arrived.setGone(some);
+  });
 }
 
 void Client::grant(ProcessId to, const std::vector<ThingId>& things) {
-  Outgoing<control::Request> request;
-  auto grant = request->initThing().initGrant();
-  grant.setTo(to);
-  grant.setThings(kj::arrayPtr(things.data(), things.size()));
-  send(request.bytes());
+  send_things(things, [&](control::ThingRequest::Builder request, const auto& some) {
+    auto grant = request.initGrant();
+    grant.setTo(to);
+    grant.setThings(some);
+  });
 }
 
 void Client::granted(const ThingGrant& thing) { granted_[thing.id] = {thing.slot, os::Descriptor(thing.memory)}; }

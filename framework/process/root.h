@@ -118,7 +118,8 @@ class Root {
   virtual void on_end(std::function<void(bool at_once)> action) = 0;
 
   // What a handle stands for is kept as often as it is held, for processes that will be started with it among their things.
-  virtual void hold(ThingId thing) { (void)thing; }
+  // Also one that is not there (any more): then nothing is.
+  virtual bool hold(ThingId thing) { return (void)thing, false; }
   virtual void let_go(ThingId thing) { (void)thing; }
 
   // Hands orders to `service`, which lives as long as root.

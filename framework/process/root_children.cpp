@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <exception>
 #include <utility>
 
 #include "os/check_call.h"
@@ -25,10 +26,11 @@ namespace {
 constexpr Duration kTimeToTell = std::chrono::seconds(1);
 constexpr Duration kTellPeriod = std::chrono::milliseconds(5);
 
-std::string why_not_started(const SystemError& error) {
+std::string why_not_started(const std::exception& error) {
   std::string why = error.what();
+  const auto* system = dynamic_cast<const SystemError*>(&error);
   rlimit files{};
-  if (error.code().value() != EMFILE || ::getrlimit(RLIMIT_NOFILE, &files) != 0) return why;
+  if (!system || system->code().value() != EMFILE || ::getrlimit(RLIMIT_NOFILE, &files) != 0) return why;
   return why + fmt::format(" (root needs 3 to 6 for each process and may open {}: see ulimit -n)", files.rlim_cur);
 }
 
@@ -57,7 +59,7 @@ bool RootLoop::fork_main(std::unique_ptr<Client>& client) {
 
 ProcessId RootLoop::start(ChildSpec spec, ChildEvents& events) {
   const ProcessId id = make_id(kRootSerial, ++started_);
-  grant(id, spec.things);
+  if (state_ == State::running) grant(id, spec.things);
   launch(id, spec, {}, &events);
   return id;
 }
@@ -83,7 +85,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
     fork(*process, spec, std::move(arguments));
     watch(*process);
     limit_memory(*process, spec.limits);
-  } catch (const SystemError& error) {
+  } catch (const std::exception& error) {  // no descriptors, no memory; a thing for it that was overwritten
     // Nothing knows of it yet, so it may be waited for: it cannot outlast SIGKILL.
     if (process->pid > 0 && ::kill(process->pid, SIGKILL) == 0) ::waitpid(process->pid, nullptr, 0);
     boxes_.give_back(process->box);

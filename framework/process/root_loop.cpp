@@ -63,7 +63,8 @@ Ending RootLoop::run() {
 
 void RootLoop::pass() {
   std::array<epoll_event, 256> room;
-  const auto events = epoll_.wait(room, spare_due_ ? Clock::now() : timers_.next());
+  const auto events = epoll_.wait(room, spare_due_ || things_.has_early() ? Clock::now() : timers_.next());
+  if (events.empty()) things_.forget_early();
   if (events.empty() && spare_due_) prepare_spare();
   const auto source = [](const epoll_event& event) { return static_cast<Source>(event.data.u64 & 7); };
   // Signals first: of a whole group that is told to end, no process is to be restarted because it obeyed sooner than we.

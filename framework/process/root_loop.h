@@ -58,7 +58,7 @@ class RootLoop final : public Root {
   void withdraw_all(const Death& why) override;
   void on_signal(std::function<void(int signal)> action) override;
   void on_end(std::function<void(bool at_once)> action) override;
-  void hold(ThingId thing) override { things_.hold(thing); }
+  bool hold(ThingId thing) override { return things_.hold(thing); }
   void let_go(ThingId thing) override { things_.let_go(thing); }
   void serve(Service& service) override { service_ = &service; }
   void tell_news(ProcessId client, std::uint64_t channel, std::span<const std::byte> news) override;
@@ -185,6 +185,7 @@ class RootLoop final : public Root {
   Timers::Id spare_timer_ = 0;
   Things things_;
   std::unordered_map<ProcessId, std::vector<ThingId>> grants_;  // to processes that are about to be started
+  bool reads_on_ = false;  // in a socket whose turn it is not
   Timers::Id circle_timer_ = 0;
   std::vector<sync::Circle> circles_;  // of processes that wait for one another, as they were seen last
   BlackBoxes boxes_;

@@ -13,8 +13,6 @@ namespace troupe::process {
 
 namespace {
 
-// On their way in one packet; nobody gives a process so many handles.
-constexpr std::uint32_t kThingsMax = 4096;
 constexpr Duration kCircleDelay = std::chrono::milliseconds(50);
 
 std::vector<ThingId> read(capnp::List<std::uint64_t>::Reader list) {
@@ -90,8 +88,12 @@ void RootLoop::open_thing(Process& client, ThingId id) {
   opened.setThing(id);
   std::vector<os::Descriptor> descriptors;
   // The handle came another way, and its making may lie in its maker's socket still.
+  // (Not of one that is read on already, nor the asker's own: nobody is to nest these as deep as he likes.)
   Process* maker = roster_.by_serial(static_cast<Serial>(id >> 32));
-  for (int i = 0; maker && maker->socket && i < kLastWordsMax && !things_.has(id) && serve(*maker); ++i) {
+  if (maker != &client && !std::exchange(reads_on_, true)) {
+    for (int i = 0; maker && maker->socket && i < kLastWordsMax && !things_.has(id) && serve(*maker); ++i) {
+    }
+    reads_on_ = false;
   }
   if (const char* why = things_.why_not(id)) {
     opened.setWhy(why);
@@ -100,7 +102,12 @@ void RootLoop::open_thing(Process& client, ThingId id) {
   try {
     const auto access = things_.open(id, client.serial);
     opened.setSlot(access.slot);
-    descriptors.push_back(access.memory.duplicate());
+    try {
+      descriptors.push_back(access.memory.duplicate());
+    } catch (...) {
+      things_.close(id, client.serial);
+      throw;
+    }
   } catch (const std::runtime_error& error) {
     opened.setWhy(error.what());
   }

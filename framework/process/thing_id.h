@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "os/descriptor.h"
@@ -15,6 +16,9 @@ enum class ThingKind : std::uint8_t { queue = 1, primitive = 2, first_end = 3, s
 
 // At a time, of one thing.
 inline constexpr std::uint32_t kThingUsersMax = 256;
+
+// In one packet.
+inline constexpr std::size_t kThingsMax = 4096;
 
 // The way to a thing, for one user: its memory, and its number among the users.
 struct ThingAccess {

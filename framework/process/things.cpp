@@ -67,7 +67,14 @@ Things::Opened Things::open(ThingId id, Serial user) {
   while (slot < thing.users.size() && !is_free(thing, slot)) ++slot;
   if (slot == kThingUsersMax) throw SystemError(EUSERS, "one thing is used by 256 processes at most");
   if (slot == thing.users.size()) thing.users.emplace_back();
-  if (thing.kind == ThingKind::primitive) enlist(thing.memory, slot);
+  if (thing.kind == ThingKind::primitive) {
+    try {
+      enlist(thing.memory, slot);
+    } catch (const ProtocolError&) {
+      thing.broken = true;
+      throw;
+    }
+  }
   thing.users[slot] = {.serial = user, .uses = 1};
   uses_.emplace(user, id);
   return {slot, thing.memory};
@@ -97,27 +104,46 @@ void Things::unkeep(ThingId holder, ThingId held) {
 
 void Things::give(Serial to, ThingId thing) { count(given_[to], thing, +1); }
 
-void Things::arrived(Serial at, ThingId thing) { count(given_[at], thing, -1); }
+void Things::arrived(Serial at, ThingId thing) {
+  if (count(given_[at], thing, -1) < 0) early_.emplace_back(at, thing);
+}
 
-void Things::count(Counts& keeps, ThingId held, int change) {
-  if (!things_.contains(held)) return;
+void Things::forget_early() {
+  for (const auto& [serial, thing] : early_) {
+    const auto given = given_.find(serial);
+    if (given == given_.end()) continue;
+    const auto entry = given->second.find(thing);
+    if (entry != given->second.end() && entry->second < 0) given->second.erase(entry);
+  }
+  early_.clear();
+}
+
+std::int64_t Things::count(Counts& keeps, ThingId held, int change) {
+  if (!things_.contains(held)) return 0;
   const auto times = keeps[held] += change;
   if (times == 1 && change > 0) hold(held);
-  if (times != 0) return;
+  if (times != 0) return times;
   keeps.erase(held);
   if (change < 0) let_go(held);
+  return 0;
 }
 
-void Things::hold(ThingId id) {
+bool Things::hold(ThingId id) {
   const auto found = things_.find(id);
   if (found != things_.end()) ++found->second.held;
+  return found != things_.end();
 }
 
+// One thing may have kept another, and that the next: not one call inside of the other, but one after the other.
 void Things::let_go(ThingId id) {
-  const auto found = things_.find(id);
-  if (found == things_.end() || found->second.held == 0) return;
-  --found->second.held;
-  drop_if_unused(id);
+  std::vector<ThingId> ids{id};
+  while (!ids.empty()) {
+    const auto found = things_.find(ids.back());
+    ids.pop_back();
+    if (found == things_.end() || found->second.held == 0) continue;
+    --found->second.held;
+    drop_if_unused(found, ids);
+  }
 }
 
 void Things::ended(Serial user, const End& end) {
@@ -156,19 +182,20 @@ std::vector<sync::Circle> Things::circles() const {
 void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end) {
   thing.users[slot] = {};
   recover(thing, slot, end);
-  drop_if_unused(id);
+  std::vector<ThingId> kept;
+  drop_if_unused(things_.find(id), kept);
+  for (const ThingId each : kept) let_go(each);
 }
 
-void Things::drop_if_unused(ThingId id) {
-  const auto found = things_.find(id);
-  const bool is_used = std::ranges::any_of(found->second.users, [](const User& user) { return user.serial != 0; });
-  if (is_used || found->second.held > 0) return;
-  tell_other_end(found->second);
-  const auto keeps = std::move(found->second.keeps);
-  things_.erase(found);
-  for (const auto& [kept, count] : keeps) {
-    if (count > 0) let_go(kept);
+// What it kept goes on the list of what is to be let go.
+void Things::drop_if_unused(std::unordered_map<ThingId, Thing>::iterator thing, std::vector<ThingId>& kept) {
+  const bool is_used = std::ranges::any_of(thing->second.users, [](const User& user) { return user.serial != 0; });
+  if (is_used || thing->second.held > 0) return;
+  tell_other_end(thing->second);
+  for (const auto& [held, times] : thing->second.keeps) {
+    if (times > 0) kept.push_back(held);
   }
+  things_.erase(thing);
 }
 
 // The last one's affairs are sometimes settled by a user who lives: see sync/guarded.h.

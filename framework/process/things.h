@@ -47,8 +47,12 @@ class Things {
   // or until the process has ended.
   void give(Serial to, ThingId thing);
   void arrived(Serial at, ThingId thing);
+  // Whether something has arrived more often than it was given. Once all that was sent to root is read, that was no matter of order: who
+  // reads a message twice says so twice.
+  [[nodiscard]] bool has_early() const { return !early_.empty(); }
+  void forget_early();
   // A handle is on its way to somebody who does not live yet: it is kept until let_go().
-  void hold(ThingId id);
+  bool hold(ThingId id);  // false if it is not there
   void let_go(ThingId id);
 
   // How a process has ended: it has done all its work, or else it died.
@@ -84,12 +88,13 @@ class Things {
   static void recover(Thing& thing, std::uint32_t slot, const End& end);
   void leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end);
   static void tell_other_end(const Thing& thing);
-  void count(Counts& keeps, ThingId held, int change);
-  void drop_if_unused(ThingId id);
+  std::int64_t count(Counts& keeps, ThingId held, int change);
+  void drop_if_unused(std::unordered_map<ThingId, Thing>::iterator thing, std::vector<ThingId>& kept);
 
   std::unordered_map<ThingId, Thing> things_;
   std::unordered_multimap<Serial, ThingId> uses_;
   std::unordered_map<Serial, Counts> given_;
+  std::vector<std::pair<Serial, ThingId>> early_;
 };
 
 }  // namespace troupe::process

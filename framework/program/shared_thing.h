@@ -41,14 +41,23 @@ class SharedThing {
     return part;
   }
   // Throws SystemError when it is gone, ProtocolError if it is something else.
-  template <std::derived_from<SharedThing> Part>
-  static std::shared_ptr<Part> open(process::ThingId id) {
+  // `prepare` has the part before any other thread has.
+  template <std::derived_from<SharedThing> Part, class Prepare>
+  static std::shared_ptr<Part> open(process::ThingId id, Prepare prepare) {
     const std::scoped_lock lock(mutex());
     auto found = find(id);
-    if (!found) note_locked(found = std::make_shared<Part>(id, client().open_thing(id)));
+    if (!found) {
+      auto made = std::make_shared<Part>(id, client().open_thing(id));
+      prepare(*made);
+      note_locked(found = std::move(made));
+    }
     auto part = std::dynamic_pointer_cast<Part>(std::move(found));
     if (!part) throw ProtocolError("a handle of another kind");
     return part;
+  }
+  template <std::derived_from<SharedThing> Part>
+  static std::shared_ptr<Part> open(process::ThingId id) {
+    return open<Part>(id, [](Part&) {});
   }
   // One that this process uses already; else null.
   static std::shared_ptr<SharedThing> here(process::ThingId id);

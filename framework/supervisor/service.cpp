@@ -21,10 +21,12 @@ namespace {
 class NamedWork final : public ProcessWork {
  public:
   NamedWork(process::Root& root, process::ChildSpec process, bool tells_ready) : ProcessWork(std::move(process), tells_ready), root_(root) {
-    for (const process::ThingId thing : spec.things) root_.hold(thing);
+    for (const process::ThingId thing : spec.things) {
+      if (root_.hold(thing)) held_.push_back(thing);
+    }
   }
   ~NamedWork() override {
-    for (const process::ThingId thing : spec.things) root_.let_go(thing);
+    for (const process::ThingId thing : held_) root_.let_go(thing);
   }
   NamedWork(const NamedWork&) = delete;
   NamedWork& operator=(const NamedWork&) = delete;
@@ -33,6 +35,7 @@ class NamedWork final : public ProcessWork {
 
  private:
   process::Root& root_;
+  std::vector<process::ThingId> held_;
 };
 
 class ProcessForm final : public WorkForm {

@@ -114,7 +114,7 @@ void Barrier::enlist(Slot slot) {
 void Barrier::name(Slot slot, std::string_view name) {
   check_slot(slot, users());
   std::array<std::uint64_t, std::tuple_size_v<decltype(BarrierUser::name)>> words{};
-  std::memcpy(words.data(), name.data(), std::min(name.size(), sizeof words));
+  if (!name.empty()) std::memcpy(words.data(), name.data(), std::min(name.size(), sizeof words));
   std::ranges::copy(words, user_[slot].name.begin());
 }
 

@@ -23,7 +23,7 @@ void recover(std::span<std::byte> memory, Slot slot, End end, std::string_view n
     case Kind::bounded_semaphore: return BoundedSemaphore(memory, kRootSlot).recover(slot, end);
     case Kind::barrier: {
       Barrier barrier(memory, kRootSlot);
-      barrier.name(slot, name);
+      if (end == End::died) barrier.name(slot, name);
       return barrier.recover(slot, end);
     }
     case Kind::event: return Event(memory, kRootSlot).recover(slot);

@@ -99,9 +99,23 @@ class BasicQueue {
   std::size_t put_many(std::span<const T> values, Duration timeout = kForever) {
     std::vector<std::vector<std::byte>> items(values.size());
     std::vector<std::vector<std::uint64_t>> handles(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) handles[i] = encode(values[i], items[i]);
-    const std::size_t put = detail::put_many(*part_, items, deadline_after(timeout));
-    for (std::size_t i = put; i < values.size(); ++i) unkeep(handles[i]);
+    Kept kept(*part_);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      handles[i] = encode(values[i], items[i]);
+      kept.handles.insert(kept.handles.end(), handles[i].begin(), handles[i].end());
+    }
+    std::size_t put = 0;
+    const auto settle = [&] {
+      kept.handles.clear();
+      for (std::size_t i = put; i < values.size(); ++i) kept.handles.insert(kept.handles.end(), handles[i].begin(), handles[i].end());
+    };
+    try {
+      detail::put_many(*part_, items, deadline_after(timeout), put);
+    } catch (...) {
+      settle();
+      throw;
+    }
+    settle();
     return put;
   }
 
@@ -185,22 +199,37 @@ class BasicQueue {
  private:
   detail::PutOutcome put_until(const T& value, Clock::time_point deadline) {
     auto& item = detail::item_buffer();
-    const auto handles = encode(value, item);
+    Kept kept(*part_);
+    kept.handles = encode(value, item);
     const auto outcome = detail::put(*part_, item, deadline);
-    if (outcome != detail::PutOutcome::done) unkeep(handles);
+    if (outcome == detail::PutOutcome::done) kept.handles.clear();
     return outcome;
   }
   // The queue has no more to do with it: what its handles stand for need not be kept for its sake. (After a lease it is, until the queue is
   // gone: the item may come back.)
   T take(std::span<const std::byte> item) {
     const Attachments handles;
-    T value = decode(item, handles);
-    unkeep(handles.arrived);
-    return value;
+    Kept kept(*part_);
+    try {
+      T value = decode(item, handles);
+      kept.handles = std::move(handles.arrived);
+      return value;
+    } catch (...) {
+      kept.handles = std::move(handles.arrived);
+      throw;
+    }
   }
-  void unkeep(const std::vector<std::uint64_t>& handles) {
-    if (!handles.empty()) detail::unkeep_handles(*part_, handles);
-  }
+  // What the queue keeps no more when this goes.
+  struct Kept {
+    explicit Kept(detail::QueuePart& in) : part(in) {}
+    ~Kept() {
+      if (!handles.empty()) detail::unkeep_handles(part, handles);
+    }
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+    detail::QueuePart& part;
+    std::vector<std::uint64_t> handles;
+  };
   // The types are those of the handle, so they need not travel with each item. Its handles, which the queue keeps from now on.
   std::vector<std::uint64_t> encode(const T& value, std::vector<std::byte>& item) {
     wire::check_encodable<T>();

@@ -87,7 +87,8 @@ void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
 void unkeep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
 
 PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline);
-std::size_t put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline);
+// `put` is how many, also when it throws.
+void put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline, std::size_t& put);
 GetOutcome get(QueuePart& queue, std::vector<std::byte>& item, Clock::time_point deadline);
 void get_many(QueuePart& queue, std::size_t most, Clock::time_point deadline,
               const std::function<void(std::span<const std::byte>)>& use);
