@@ -212,7 +212,7 @@ TEST_CASE("as the first process of a container", "[.first]") {
 }
 
 TEST_CASE("a tree runs as the first process of a container, and ends by a signal to that") {
-  if (!troupe::test::shell("/usr/bin/unshare -pf --mount-proc true 2>&1").empty()) {
+  if (!troupe::test::shell("/usr/bin/unshare -pf --mount-proc true 2>&1 || echo no").empty()) {
     WARN("not permitted to make a container here");
     return;
   }
