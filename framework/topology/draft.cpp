@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <filesystem>
+#include <system_error>
 
 #include "topology/arguments.h"
 #include "topology/fields.h"
@@ -179,7 +180,9 @@ class Reader {
 
   // Relative to the folder of the topology file.
   std::string resolve(const std::string& path) const {
-    return std::filesystem::absolute(std::filesystem::path(source_.name).parent_path() / path).lexically_normal();
+    std::error_code none;  // also where the path is empty, or the current folder is gone
+    const auto folder = std::filesystem::absolute("." / std::filesystem::path(source_.name).parent_path(), none);
+    return (folder / path).lexically_normal();
   }
 
   // What is wrong with a library is said once, where the file first names it.

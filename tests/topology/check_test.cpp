@@ -416,3 +416,9 @@ TEST_CASE("colour changes nothing but the colours") {
   for (auto at = colored.find('\x1b'); at != std::string::npos; at = colored.find('\x1b')) colored.erase(at, colored.find('m', at) - at + 1);
   CHECK(colored == diagnostics.render(source, false));
 }
+
+TEST_CASE("a library without a path is a mistake like any other") {
+  Diagnostics diagnostics;
+  CHECK_FALSE(check({"x", "[[library]]\npath = \"\"\n"}, test::surroundings(), diagnostics));
+  CHECK_FALSE(diagnostics.sorted().empty());
+}
