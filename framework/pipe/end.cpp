@@ -6,25 +6,16 @@
 
 #include <troupe/errors.h>
 
+#include "os/affinity.h"
 #include "os/futex.h"
-#include "shared/spin.h"
 
 namespace troupe::pipe {
 namespace {
 
-constexpr int kSpinsMore = 2;  // than for a lock
+constexpr std::uint32_t kFramesPerLook = 64;  // at which CPU we are
 
 // Room for pieces to come, which the sender only claims.
 constexpr std::size_t kReserveMax = std::size_t{64} << 20;
-
-template <class Happened>
-bool happens_soon(Happened happened) {
-  for (int spins = kSpinsMore * shared::spins_allowed(); spins > 0; --spins) {
-    if (happened()) return true;
-    shared::pause();
-  }
-  return happened();
-}
 
 // A full fence when it goes.
 class Held {
@@ -62,6 +53,7 @@ std::size_t capacity_of(std::span<std::byte> memory) {
 
 End::End(std::span<std::byte> memory, Side side, shared::Slot slot)
     : header_(&header_of(memory)),
+      side_(side),
       record_max_(capacity_of(memory) / 4),
       me_(slot),
       out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side)},
@@ -80,6 +72,21 @@ void End::guarded(Work work) {
     poisoned_.store(true, std::memory_order_relaxed);
     throw;
   }
+}
+
+// Who is waited for on this CPU cannot run while we look.
+template <class Happened>
+bool End::happens_soon(shared::Patience& patience, Clock::time_point deadline, Happened happened) const {
+  note_cpu();
+  const auto theirs = header_->cpus[index(other(side_))].load(std::memory_order_relaxed);
+  const bool elsewhere = theirs != 0 && theirs != header_->cpus[index(side_)].load(std::memory_order_relaxed);
+  return elsewhere ? patience.sees(deadline, happened) : happened();
+}
+
+void End::note_cpu() const {
+  const auto here = static_cast<std::uint32_t>(os::current_cpu() + 1);
+  auto& noted = header_->cpus[index(side_)];
+  if (noted.load(std::memory_order_relaxed) != here) noted.store(here, std::memory_order_relaxed);
 }
 
 // Sending.
@@ -118,6 +125,7 @@ bool End::send_record(std::span<const std::byte> front, std::span<const std::byt
   if (!bytes.empty()) std::memcpy(room + front.size(), bytes.data(), bytes.size());
   ring.commit(size, tag);
   ring.publish();
+  if (out_.frames++ % kFramesPerLook == 0) note_cpu();
   return true;
 }
 
@@ -142,7 +150,8 @@ bool End::send_pieces(std::span<const std::byte> bytes, std::uint16_t attached) 
 void End::wait_for_room() {
   const ring::RingWriter& ring = *out_.index;
   const std::uint64_t half = ring.room_wanted();
-  if (happens_soon([&] { return ring.room_came(half); })) return;
+  const auto came = [&] { return ring.room_came(half) || out_.way->no_receiver.load(std::memory_order_relaxed) != 0; };
+  if (happens_soon(out_.patience, Clock::time_point::max(), came)) return;
   const std::uint64_t position = ring.room_needed();
   const std::uint32_t epoch = out_.way->room_epoch.load(std::memory_order_seq_cst);
   out_.header->room_wanted.store(position, std::memory_order_seq_cst);
@@ -192,6 +201,7 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
       frame.bytes.assign(bytes.begin(), bytes.end());
       frame.attached = record->tag >> kAttachedShift;
       ring.release();
+      if (in_.frames++ % kFramesPerLook == 0) note_cpu();
       return Received::frame;
     }
     if (part == Part::first) {
@@ -221,7 +231,7 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
 std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, Clock::time_point deadline) {
   ring::RingReader& ring = *in_.index;
   const bool may_wait = deadline != Clock::time_point::min();
-  if (may_wait && happens_soon([&] { return ring.has_more(); })) return {};
+  if (may_wait && happens_soon(in_.patience, deadline, [&] { return ring.has_more(); })) return {};
   const std::uint32_t epoch = arm();
   if (ring.has_more()) return {};
   if (in_.way->no_sender.load(std::memory_order_acquire) != 0) {
@@ -251,6 +261,7 @@ bool End::ready() const {
 
 bool End::poll(Clock::time_point deadline) const {
   if (ready()) return true;
+  if (deadline > Clock::now() && happens_soon(in_.patience, deadline, [&] { return ready(); })) return true;
   while (deadline > Clock::now()) {
     const std::uint32_t epoch = arm();
     if (ready()) return true;

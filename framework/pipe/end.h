@@ -12,6 +12,7 @@
 #include "pipe/pipe_layout.h"
 #include "ring/ring_reader.h"
 #include "ring/ring_writer.h"
+#include "shared/patience.h"
 
 namespace troupe::pipe {
 
@@ -71,7 +72,12 @@ class End {
     std::span<std::byte> ring;  // empty: not a direction of this pipe
     std::optional<Index> index = {};
     ring::RingHeader* header = nullptr;
+    mutable shared::Patience patience = {};
+    std::uint32_t frames = 0;  // that went
   };
+  template <class Happened>
+  bool happens_soon(shared::Patience& patience, Clock::time_point deadline, Happened happened) const;
+  void note_cpu() const;
   ring::RingWriter& writer();
   ring::RingReader& reader();
   bool send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag);
@@ -84,7 +90,8 @@ class End {
   template <class Work>
   void guarded(Work work);
 
-  const PipeHeader* header_;
+  PipeHeader* header_;
+  const Side side_;
   const std::size_t record_max_;  // others can write to the header
   shared::Slot me_;
   Channel<ring::RingWriter> out_;  // used under its send_lock

@@ -25,7 +25,7 @@ namespace troupe::pipe {
 //
 // Who waits sleeps on an epoch. Wishes to be woken stand in the ring's header (reader_asleep, room_wanted).
 inline constexpr std::uint64_t kPipeMagic = 0x6570697065707254;  // "Trpepipe"
-inline constexpr std::uint32_t kPipeVersion = 1;
+inline constexpr std::uint32_t kPipeVersion = 2;
 inline constexpr std::size_t kPipeHeaderSize = 4096;
 
 using HalfWord = std::atomic<std::uint32_t>;
@@ -52,6 +52,8 @@ struct PipeHeader {
   std::uint32_t duplex;  // or only the second side sends
   std::uint64_t ring_capacity;
   Word ends[2];  // what the ends are called elsewhere; 0 is nothing yet
+  // Where who uses that side ran when last it looked, plus 1; 0 is unknown. Seldom written.
+  alignas(ring::kLine) HalfWord cpus[2];
   Way ways[2];   // by the side that sends
 };
 static_assert(sizeof(PipeHeader) <= kPipeHeaderSize && offsetof(PipeHeader, ways) % ring::kLine == 0);
