@@ -98,12 +98,13 @@ class Waiting {
     }
   }
 
-  std::vector<Waitable> ready() {
+  // As far as that can be known before the deadline.
+  std::vector<Waitable> ready(Clock::time_point deadline) {
     std::vector<Waitable> some;
     if (!descriptors_.empty()) poll_until(descriptors_, Clock::time_point::min());
     auto descriptor = descriptors_.begin();
     for (const Waitable& thing : things_) {
-      if (thing.pipe_ ? thing.pipe_->end.ready() : thing.queue_ ? thing.queue_->queue.ready() : has_event(*descriptor++))
+      if (thing.pipe_ ? thing.pipe_->end.ready() : thing.queue_ ? thing.queue_->queue.ready(deadline) : has_event(*descriptor++))
         some.push_back(thing);
     }
     return some;
@@ -148,13 +149,13 @@ Waitable::Waitable(const Connection& connection) : pipe_(connection.part_) {
 std::vector<Waitable> wait(std::span<const Waitable> things, Duration timeout) {
   const auto deadline = detail::deadline_of(timeout);
   Waiting waiting(things);
-  auto ready = waiting.ready();
+  auto ready = waiting.ready(deadline);
   if (things.empty() || deadline == detail::kNotAtAll) return ready;
   while (ready.empty()) {
     waiting.arm();
-    if (!(ready = waiting.ready()).empty()) break;
+    if (!(ready = waiting.ready(deadline)).empty()) break;
     const bool in_time = waiting.sleep(deadline);
-    ready = waiting.ready();
+    ready = waiting.ready(deadline);
     if (!in_time) break;
   }
   return ready;

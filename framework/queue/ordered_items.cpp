@@ -11,7 +11,8 @@ namespace {
 
 using State = Leases::State;
 
-constexpr std::uint32_t kChunk = 64;  // entries that get their memory together
+constexpr std::uint32_t kChunk = 64;     // entries that get their memory together
+constexpr std::uint32_t kBeingMade = 2;  // LeaseHeap::look while all is made anew
 
 // By whoever has the lock: nobody else writes to it.
 template <class T>
@@ -301,10 +302,11 @@ void OrderedItems::refresh() const {
   if (is_stale(memory_)) [[unlikely]] rebuild();
 }
 
-// The flag goes down before the states are looked at: root sets it again after it changed one.
+// The flag changes before the states are looked at: root sets it again after it changed one. It goes down at the end, lest somebody
+// without the lock believes the old counts, and sleeps.
 void OrderedItems::rebuild() const {
   ControlArea& control = memory_.control();
-  control.leases.look.exchange(0, std::memory_order_seq_cst);
+  control.leases.look.exchange(kBeingMade, std::memory_order_seq_cst);
   const std::uint32_t before = std::min(control.leases.used.load(std::memory_order_relaxed), memory_.constants.leases_max);
   finish_move();
   if (before > memory_.geometry.entries_kept) compact(before);
@@ -321,6 +323,8 @@ void OrderedItems::rebuild() const {
   list_all_free(census.waiting, used);
   control.leases.used.store(used, std::memory_order_release);
   give_back_memory(used);
+  std::uint32_t seen = kBeingMade;
+  control.leases.look.compare_exchange_strong(seen, 0, std::memory_order_seq_cst);
 }
 
 State OrderedItems::state_of(std::uint32_t entry) const {

@@ -151,7 +151,7 @@ struct alignas(kLine) SegmentHeap {
 };
 
 struct alignas(kLine) LeaseHeap {
-  HalfWord look;  // 0: no entry is in state returned
+  HalfWord look;  // 0: no entry is in state returned; with another order, all that follows from the states is up to date
   HalfWord used;  // entries from here on were never used
   Word redelivered;
   Word quarantined;

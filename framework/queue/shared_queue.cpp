@@ -394,7 +394,19 @@ bool SharedQueue::nothing_comes_back() {
 }
 
 // Only who takes finds out that there is no need to look for leases that came back: so look properly.
-bool SharedQueue::ready() { return size() > 0 || (closed() && nothing_comes_back()); }
+bool SharedQueue::ready(Clock::time_point deadline) {
+  if (ordered_ && !is_known(deadline)) return false;
+  const bool has_items = ordered_ ? OrderedItems::waiting(*memory_) != 0 : size() > 0;
+  return has_items || (closed() && nothing_comes_back());
+}
+
+// With another order: what is said of the items without the lock is right, or was made so in time.
+bool SharedQueue::is_known(Clock::time_point deadline) const {
+  if (!OrderedItems::is_stale(*memory_)) return true;
+  Held held(get_lock(), me_, deadline);
+  if (held) items_.refresh();
+  return static_cast<bool>(held);
+}
 
 std::uint32_t SharedQueue::arm() {
   const std::uint32_t epoch = control().items.epoch.load(std::memory_order_seq_cst);
@@ -404,7 +416,7 @@ std::uint32_t SharedQueue::arm() {
 
 void SharedQueue::pass_on() {
   control().items.want.store(1, std::memory_order_seq_cst);
-  if (ready()) signal(control().items);
+  if (may_have_items(*memory_) || closed()) signal(control().items);
 }
 
 // After a full fence, as signal() needs it.
@@ -412,7 +424,7 @@ void SharedQueue::after_taking() {
   signal(control().room.room);
   Wait& idle = control().room.idle;
   if (idle.want.load(std::memory_order_seq_cst) == 0) [[likely]] return;
-  if (!is_idle() || idle.want.exchange(0, std::memory_order_seq_cst) == 0) return;
+  if (!is_idle(Clock::time_point::max()) || idle.want.exchange(0, std::memory_order_seq_cst) == 0) return;
   wake_all(idle);
   wake_all(control().items);
 }
@@ -532,18 +544,14 @@ bool SharedQueue::closed() const { return control().put.closed.load(std::memory_
 
 bool SharedQueue::join(Clock::time_point deadline) {
   Waiter waiter(*memory_, control().room.idle, &nobody_else, deadline);
-  while (!is_idle())
+  while (!is_idle(deadline))
     if (!waiter.again(control().head.count)) return false;
   return true;
 }
 
 // An item goes from the log into an entry before it counts as taken, so it is seen in one place or the other.
-bool SharedQueue::is_idle() const {
-  if (ordered_) {
-    Held held(get_lock(), me_, Clock::time_point::max());
-    items_.refresh();
-    return OrderedItems::live(*memory_) == 0;
-  }
+bool SharedQueue::is_idle(Clock::time_point deadline) const {
+  if (ordered_) return is_known(deadline) && OrderedItems::live(*memory_) == 0;
   const std::uint64_t taken = control().head.count.load(std::memory_order_seq_cst);
   if (control().tail.count.load(std::memory_order_seq_cst) != taken) return false;
   const auto holders = leases_.holders();

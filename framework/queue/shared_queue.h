@@ -110,8 +110,8 @@ class SharedQueue {
   // Leases the oldest dead letter; false if there is none. Acknowledged it is gone, given back it is a dead letter again.
   bool take_dead_letter(Bytes& item, Lease& lease);
 
-  // A get would not wait: for an item, or because the queue has ended.
-  [[nodiscard]] bool ready();
+  // A get would not wait: for an item, or because the queue has ended. False, too, if that cannot be known before the deadline.
+  [[nodiscard]] bool ready(Clock::time_point deadline = Clock::time_point::max());
   // For those who wait for other things as well and take nothing: declares the wish to be woken. Then look at ready() again, and sleep
   // on epoch() being what this returned. Afterwards pass_on(), for a wake-up may have been meant for who takes.
   [[nodiscard]] std::uint32_t arm();
@@ -173,7 +173,8 @@ class SharedQueue {
   bool is_drained();
   bool nothing_comes_back();
 
-  [[nodiscard]] bool is_idle() const;
+  [[nodiscard]] bool is_known(Clock::time_point deadline) const;
+  [[nodiscard]] bool is_idle(Clock::time_point deadline) const;
   void after_taking();
   void after_returning();
   void check(std::size_t size) const;

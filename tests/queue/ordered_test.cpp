@@ -74,6 +74,29 @@ TEST_CASE("what a dead consumer had leased comes back to its old place") {
   for (const std::uint64_t number : {1, 2, 3, 5}) CHECK(next(queue) == number);
 }
 
+TEST_CASE("who has a deadline does not wait for the lock of a stopped process for longer") {
+  for (const Order order : {Order::lifo, Order::priority}) {
+    const auto memory = make_memory({.order = order});
+    SharedQueue queue(memory, 0);
+    queue.put(make_item(1), kNow);
+    memory->control().put.lock.lock(1);  // and there its process is stopped
+    const auto soon = Clock::now() + std::chrono::milliseconds(5);
+    Bytes item;
+    CHECK(queue.ready(kNow));
+    CHECK(queue.get(item, soon) == GetResult::empty);
+    CHECK_FALSE(queue.join(soon));
+    queue.pass_on();
+    memory->control().leases.look.store(1);  // somebody died: now nothing is known without the lock
+    CHECK_FALSE(queue.ready(kNow));
+    CHECK_FALSE(queue.ready(soon));
+    CHECK_FALSE(queue.join(soon));
+    queue.pass_on();
+    memory->control().put.lock.unlock();
+    CHECK(queue.ready(kNow));
+    CHECK(next(queue) == 1);
+  }
+}
+
 TEST_CASE("with another order, too, many items leave no memory behind") {
   for (const Order order : {Order::lifo, Order::priority}) {
     const auto memory = make_memory({.order = order});
