@@ -5,6 +5,7 @@
 namespace troupe::base {
 
 Looker looker;
+constinit thread_local std::uintptr_t LookUntilHere::until_ = ~std::uintptr_t{0};
 
 // The runtime asks the type of each handler whether it catches what was thrown, and does so before it unwinds anything. This is the
 // answer of Witness: no, after a look at the stack.

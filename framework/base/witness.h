@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,22 @@ namespace troupe::base {
 //     try { … } catch (const Witness&) {} catch (const std::exception& error) { … }
 struct Witness {
   virtual ~Witness();  // never defined: the type's description is ours, see witness.cpp
+};
+
+// While it lives, whoever looks does so no further than to the function that made it: what called that is known, and each frame takes time.
+class LookUntilHere {
+ public:
+  [[gnu::always_inline]] LookUntilHere() : before_(until_) { until_ = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)); }
+  ~LookUntilHere() { until_ = before_; }
+  LookUntilHere(const LookUntilHere&) = delete;
+  LookUntilHere& operator=(const LookUntilHere&) = delete;
+
+  // Frames beyond that address are not looked at.
+  static std::uintptr_t until() { return until_; }
+
+ private:
+  [[gnu::tls_model("initial-exec")]] static thread_local constinit std::uintptr_t until_;
+  const std::uintptr_t before_;
 };
 
 // Who looks, and what he saw of the last one: where it was thrown, innermost first; he forgets it. Null where nobody does.

@@ -16,14 +16,12 @@ std::string first_line(const char* text) {
   return std::string(all.substr(0, all.find('\n')));
 }
 
-Death death_by(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& error) {
-    return {Death::Cause::exception, 0, first_line(error.what())};
-  } catch (...) {
-    return {Death::Cause::exception, 0, "something that is no std::exception"};
-  }
+// Of the exception in hand, which says that of itself.
+Death death_by(std::string what, const char* message) {
+  Death death{Death::Cause::exception, 0, std::move(what)};
+  death.stack = base::take_stack();
+  if (message) death.message = base::type_in(message);
+  return death;
 }
 
 }  // namespace
@@ -40,13 +38,14 @@ template <class F>
 bool Cell::guarded(F&& run) {
   core.enter(this);
   core.beat();
+  const base::LookUntilHere handlers_only;
   try {
     run();
-  } catch (const base::Witness&) {  // nothing is: it looks where the next comes from
+  } catch (const base::Witness&) {  // nothing is: it looks where the next two come from
+  } catch (const std::exception& error) {
+    death = death_by(first_line(error.what()), in_hand);
   } catch (...) {
-    death = death_by(std::current_exception());
-    death->stack = base::take_stack();
-    if (in_hand) death->message = base::type_in(in_hand);
+    death = death_by("something that is no std::exception", in_hand);
   }
   core.enter(nullptr);
   if (death || stop_wanted) return false;  // ended() answers what was dropped

@@ -38,8 +38,11 @@ alignas(64) std::byte handler_stack[128 * 1024];
 constexpr std::size_t kKnownFramesMax = 4096;
 constexpr unsigned kPatience = 2;  // seconds that a handler may take
 
+constexpr std::uintptr_t kWholeStack = ~std::uintptr_t{0};
+
 struct Walk {
-  std::uintptr_t from = 0;  // frames before this address are the handler's
+  std::uintptr_t from = 0;            // frames before this address are the handler's
+  std::uintptr_t until = kWholeStack;  // frames beyond are of no interest
   std::size_t count = 0;
   std::array<std::uintptr_t, BlackBox::kFramesMax + 16> addresses{};
 };
@@ -48,7 +51,8 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* data) {
   auto& walk = *static_cast<Walk*>(data);
   int before_instruction = 0;
   const auto address = static_cast<std::uintptr_t>(_Unwind_GetIPInfo(context, &before_instruction));
-  if (address == 0 || (bottom != 0 && _Unwind_GetCFA(context) > bottom)) return _URC_END_OF_STACK;
+  const auto frame = static_cast<std::uintptr_t>(_Unwind_GetCFA(context));
+  if (address == 0 || frame > walk.until || (bottom != 0 && frame > bottom)) return _URC_END_OF_STACK;
   if (walk.from != 0 && address == walk.from) walk.count = 0;
   // A call returns to what follows it, which may be the next function already.
   walk.addresses[walk.count++] = before_instruction || address == walk.from ? address : address - 1;
@@ -225,6 +229,7 @@ thread_local Walk thrown;
 // It is about to unwind the stack.
 void look_at_stack() {
   thrown.count = 0;
+  thrown.until = base::LookUntilHere::until();
   _Unwind_Backtrace(visit, &thrown);
 }
 

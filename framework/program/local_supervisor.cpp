@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -65,12 +66,27 @@ void LocalSupervisor::carry_out(supervisor::Tree::Commands commands) {
   for (auto& command : commands) commands_.push_back(std::move(command));
   if (std::exchange(acting_, true)) return;
   while (!commands_.empty()) {
-    const auto command = std::move(commands_.front());
+    auto command = std::move(commands_.front());
     commands_.pop_front();
-    std::visit([this](const auto& c) { act(c); }, command);
+    std::visit([this](auto& c) { act(c); }, command);
   }
   acting_ = false;
+  withdraw_names();
+  say_notes();
   arm_timer();
+}
+
+void LocalSupervisor::withdraw_names() {
+  for (const std::string& name : std::exchange(names_gone_, {})) {
+    if (std::ranges::none_of(workers_, [&](const auto& worker) { return worker.second.name == name; })) node::register_name(name, Address());
+  }
+}
+
+void LocalSupervisor::say_notes() {
+  for (const auto& note : std::exchange(notes_, {})) {
+    const std::string text = supervisor::describe(note.path, note.note, 0);
+    if (!text.empty()) fmt::print(stderr, "troupe: {}: {}\n", process::Client::here()->name(), text);
+  }
 }
 
 void LocalSupervisor::act(const supervisor::tree_command::Start& start) {
@@ -92,7 +108,7 @@ void LocalSupervisor::act(const supervisor::tree_command::Start& start) {
 
 void LocalSupervisor::died(supervisor::WorkerId id, const Death& death) {
   const auto worker = workers_.find(id);
-  node::register_name(worker->second.name, Address());
+  names_gone_.push_back(std::move(worker->second.name));
   workers_.erase(worker);
   carry_out(tree_.ended(id, death, Clock::now()));
 }
@@ -110,11 +126,6 @@ void LocalSupervisor::act(const supervisor::tree_command::Ended& ended) {
   node::end_actor(self(), death.normal() ? std::nullopt : std::optional(death));
   // Not before this handler has returned, and then it is the last of this process that matters.
   node::stop_all_here();
-}
-
-void LocalSupervisor::act(const supervisor::tree_command::Note& note) {
-  const std::string text = supervisor::describe(note.path, note.note, 0);
-  if (!text.empty()) fmt::print(stderr, "troupe: {}: {}\n", process::Client::here()->name(), text);
 }
 
 void LocalSupervisor::obey(wire::Order::Reader order, Responder<wire::LocalAnswer> asker) {

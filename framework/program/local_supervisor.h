@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "supervisor/tree.h"
@@ -40,6 +41,9 @@ class ActorForm final : public supervisor::WorkForm {
 //
 // It is the first actor of its process; who is told by root that this process has children asks it about them, by a wire::Order.
 //
+// Who waits for an actor to come back waits for as little as possible: it is told of on standard error, and to root, when it is there
+// again. (If its constructor ends the process, that is what is told of.)
+//
 // It ends when its tree does: in order, or with Death::cascade when that gave up.
 //
 // Threads: the node's.
@@ -56,7 +60,9 @@ class LocalSupervisor final : public Actor {
   void act(const supervisor::tree_command::Started&) {}
   void act(const supervisor::tree_command::Ended& ended);
   void act(const supervisor::tree_command::Answer& answer);
-  void act(const supervisor::tree_command::Note& note);
+  void act(supervisor::tree_command::Note& note) { notes_.push_back(std::move(note)); }
+  void say_notes();
+  void withdraw_names();
   void died(supervisor::WorkerId worker, const Death& death);
   void obey(supervisor::wire::Order::Reader order, Responder<supervisor::wire::LocalAnswer> asker);
   void which_children(const std::string& under, Responder<supervisor::wire::LocalAnswer>& asker) const;
@@ -69,6 +75,8 @@ class LocalSupervisor final : public Actor {
   supervisor::Tree tree_;
   std::deque<supervisor::TreeCommand> commands_;
   bool acting_ = false;
+  std::vector<supervisor::tree_command::Note> notes_;  // to be printed once all is done
+  std::vector<std::string> names_gone_;                // of workers that ended; another may have them again by then
   std::unordered_map<supervisor::WorkerId, Worker> workers_;
   supervisor::Request requests_ = 0;
   std::unordered_map<supervisor::Request, Responder<supervisor::wire::LocalAnswer>> askers_;

@@ -1,6 +1,7 @@
 #include "supervisor/tree.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe::supervisor {
 
@@ -46,9 +47,9 @@ Tree::Commands Tree::ask(std::string_view path, const Event& event, Request requ
   return {tree_command::Answer{request, Result::not_found, {}}};
 }
 
-Tree::Commands Tree::handle(NodeId first, const Event& event, Time now) {
+Tree::Commands Tree::handle(NodeId first, Event event, Time now) {
   Commands out;
-  pending_.emplace_back(first, event);
+  pending_.emplace_back(first, std::move(event));
   while (!pending_.empty()) {
     const auto [id, next] = std::move(pending_.front());
     pending_.pop_front();

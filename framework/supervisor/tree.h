@@ -73,7 +73,7 @@ class Tree {
     std::map<Life, NodeId> below;
   };
 
-  Commands handle(NodeId node, const Event& event, Time now);
+  Commands handle(NodeId node, Event event, Time now);
   void carry_out(NodeId node, Command& command, Commands& out);
   NodeId add(const SupervisorSpec& spec, NodeId above, Life life, std::string path);
   [[nodiscard]] std::string path_of(const Node& node, const std::string& child) const;
