@@ -139,7 +139,7 @@ class Relations {
   void check_within(const Draft::Process& process) {
     const Draft::Supervisor* host = host_of(process.under);
     if (!host) return;
-    for (const char* key : {"env", "watchdog", "start_timeout"})
+    for (const char* key : {"env", "watchdog", "start_timeout", "keep_stderr"})
       if (const Entry* misplaced = process.table->find(key))
         diagnostics_.add(Code::supervision, misplaced->place, fmt::format("`{}` has no process of its own that could have `{}`", process.child.id, key),
                          fmt::format("`{}` has one_process", host->child.id));

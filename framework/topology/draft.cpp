@@ -80,7 +80,7 @@ class Reader {
       read_under(fields, entry.under, entry.under_place, table);
       read_one_process(fields, entry, table);
     } else {
-      for (const char* key : {"under", "restart", "significant", "stop_timeout", "one_process", "watchdog"})
+      for (const char* key : {"under", "restart", "significant", "stop_timeout", "one_process", "watchdog", "keep_stderr"})
         if (const Entry* misplaced = (fields.any(key), table.find(key)))
           diagnostics_.add(Code::supervision, misplaced->place, fmt::format("the top supervisor cannot have `{}`", key), "nobody is above it")
               .help.push_back("give this supervisor a `name` if it is not the top one");
@@ -99,9 +99,16 @@ class Reader {
   void read_one_process(Fields& fields, Draft::Supervisor& entry, const Node& table) {
     if (fields.boolean("one_process").value_or(false)) entry.one_process = std::make_shared<OneProcess>();
     const Duration watchdog = read_watchdog(fields, table);
-    if (entry.one_process) entry.one_process->watchdog = watchdog;
-    else if (const Entry* misplaced = table.find("watchdog"))
+    const bool keep_stderr = fields.boolean("keep_stderr").value_or(false);
+    if (entry.one_process) {
+      entry.one_process->watchdog = watchdog;
+      entry.one_process->keep_stderr = keep_stderr;
+      return;
+    }
+    if (const Entry* misplaced = table.find("watchdog"))
       diagnostics_.add(Code::supervision, misplaced->place, "this supervisor is no process that could be watched", "needs `one_process = true`");
+    if (const Entry* misplaced = table.find("keep_stderr"))
+      diagnostics_.add(Code::supervision, misplaced->place, "this supervisor is no process that could print anything", "needs `one_process = true`");
   }
 
   Duration read_watchdog(Fields& fields, const Node& table) {
@@ -209,6 +216,7 @@ class Reader {
     read_under(fields, entry.under, entry.under_place, table);
     entry.child.start_timeout = fields.duration("start_timeout", true).value_or(kStartTimeout);
     entry.work.watchdog = read_watchdog(fields, table);
+    entry.work.keep_stderr = fields.boolean("keep_stderr").value_or(false);
     entry.count = fields.integer("count", 1, kCountMax);
     if (entry.count && !entry.child.id.empty())
       for (std::int64_t i = 0; i < *entry.count; ++i) take_name(fmt::format("{}.{}", entry.child.id, i), table.find("name")->value.place, Draft::What::process);

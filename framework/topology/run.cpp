@@ -44,6 +44,7 @@ std::shared_ptr<const supervisor::Work> one_process(const ChildSpec& child, cons
   process.arguments = supervisor::bytes_of(message);
   process.name = child.id;
   process.watchdog = work.watchdog;
+  process.keep_stderr = work.keep_stderr;
   return std::make_shared<supervisor::ProcessWork>(std::move(process), true);
 }
 
@@ -62,6 +63,7 @@ SupervisorSpec of_processes(SupervisorSpec spec, const RunOptions& options) {
       process.name = work->name;
       process.environment = work->environment;
       process.watchdog = work->watchdog;
+      process.keep_stderr = work->keep_stderr;
       child.work = std::make_shared<supervisor::ProcessWork>(std::move(process), true);
     }
   }

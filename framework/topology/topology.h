@@ -27,12 +27,14 @@ class ActorWork : public supervisor::Work {
   std::vector<std::byte> arguments;  // a Cap'n Proto message
   std::vector<std::pair<std::string, std::string>> environment;
   Duration watchdog = kForever;
+  bool keep_stderr = false;
 };
 
 // What a supervisor has as its work all below which lives in one process, which has its name.
 class OneProcess : public supervisor::Work {
  public:
   Duration watchdog = kForever;
+  bool keep_stderr = false;
 };
 
 // How two processes, or the processes of two names with a count, are linked.

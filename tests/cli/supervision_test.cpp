@@ -126,6 +126,18 @@ TEST_CASE("actors in one process are restarted there, and the process when that 
   CHECK(count(result.err, "gave up on `service`, which ended 2 times") == 1);
 }
 
+TEST_CASE("with keep_stderr a death tells what was printed last, else it is only printed") {
+  const Scratch scratch;
+  for (const bool kept : {false, true}) {
+    const std::string more = kept ? "args = { how = \"exit\" }\nkeep_stderr = true" : "args = { how = \"exit\" }";
+    const auto result = Command(run(scratch.file("[supervisor]\nmax_restarts = 1\n" + process("printer", "crasher", more)))).wait();
+    INFO(result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(count(result.err, "\n  last lines on standard error:\n  | no paper left\n") == (kept ? 2 : 0));  // of the restart, and of giving up
+    CHECK(count(result.err, "no paper left\n") == (kept ? 4 : 2));
+  }
+}
+
 TEST_CASE("what dies with guard is not restarted, however often that were allowed") {
   const Scratch scratch;
   Command command(run(scratch.file("[supervisor]\nmax_restarts = 1000000\nmax_seconds = \"1h\"\nbackoff = { min = \"0s\" }\n" + process("a", "idler") +

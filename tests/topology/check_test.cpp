@@ -75,6 +75,7 @@ TEST_CASE("a topology is its processes, in the order of the file") {
     significant = true
     stop_timeout = "infinity"
     start_timeout = "250ms"
+    keep_stderr = true
     env = { LANG = "C", WHO = "${SET}" }
     [[process]]
     name = "second"
@@ -100,6 +101,8 @@ TEST_CASE("a topology is its processes, in the order of the file") {
   CHECK(first.stop_timeout == kForever);
   CHECK(first.start_timeout == 250ms);
   CHECK(work(first).actor == "plain");
+  CHECK(work(first).keep_stderr);
+  CHECK_FALSE(work(spec.children[1]).keep_stderr);
   CHECK(work(first).environment == std::vector<std::pair<std::string, std::string>>{{"LANG", "C"}, {"WHO", "set"}});
   CHECK(spec.children[1].id == "second.0");
   CHECK(spec.children[2].id == "second.1");

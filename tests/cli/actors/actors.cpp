@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -48,7 +49,9 @@ class Crasher : public Actor {
   void crash() {
     switch (how_) {
       case CrasherArguments::How::ABORT: std::abort();
-      case CrasherArguments::How::EXIT: _exit(3);
+      case CrasherArguments::How::EXIT:
+        std::fputs("no paper left\n", stderr);
+        _exit(3);
       case CrasherArguments::How::THROW: throw std::runtime_error("no such luck");
       case CrasherArguments::How::SUCCEED: return stop();
       case CrasherArguments::How::HANG:
