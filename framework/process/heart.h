@@ -20,7 +20,7 @@ struct Pulse {
 };
 
 // The heart of a watched process: tells root when its handler thread is at work and whether it gets on. Costs nothing while that
-// sleeps, two stores when it wakes up and goes to sleep, one system call per period in which it was awake at all.
+// sleeps, three stores when it wakes up and goes to sleep, one system call per quarter of a period in which it was awake at all.
 //
 //     heart->awake();                 // epoll_wait() returned
 //     heart->beat();                  // a handler begins
@@ -29,8 +29,8 @@ struct Pulse {
 // In root it is where the pulse is felt. It is made before the fork, so that both have it:
 //
 //     auto heart = std::make_unique<Heart>(std::chrono::seconds(1));
-//     // heart->descriptor() is readable: the period has passed since it was armed
-//     if (heart->stopped_beating()) kill(…);
+//     // heart->descriptor() is readable: a quarter of the period has passed since it was armed
+//     if (heart->silent() && heart->stopped_beating()) kill(…);
 //
 // Threads: in the process, of its handler thread; in root, of root.
 class Heart {
@@ -45,6 +45,7 @@ class Heart {
   static void set_here(Heart* heart);
 
   void awake() {
+    beat();  // what was silent before it slept is past
     pulse_->busy.store(1, std::memory_order_seq_cst);  // before `armed` is read: felt() clears that, then reads this
     if (pulse_->armed.load(std::memory_order_seq_cst) == 0) arm();
   }
@@ -54,11 +55,13 @@ class Heart {
   [[nodiscard]] Duration period() const { return period_; }
   // A timer. In the child it must stay open.
   [[nodiscard]] int descriptor() const { return timer_.get(); }
-  // In root, when the timer has fired: whether the thread has been at work all the time and nothing came of it. If not, the timer is
+  // In root, when the timer has fired: whether the thread has been at work since it was armed and nothing came of it. If not, the timer is
   // armed again as long as it is at work. Root itself may have been late, as it is after Ctrl-Z and fg, when a debugger held it, or on a
   // machine that is far too busy: then the process gets the whole period once more.
+  bool silent();
+  // After that: whether it has been so for the whole period. If not, the timer is armed again.
   bool stopped_beating();
-  // In root: the whole period once more.
+  // Instead: the whole period once more.
   void look_again();
   // In root, after its fork: children forked later do not get this page.
   void keep_to_these();
@@ -68,10 +71,13 @@ class Heart {
 
  private:
   void arm();
+  void look_on();
 
+  static constexpr unsigned kLooks = 4;  // a period
   const Duration period_;
   Pulse* pulse_;
   os::Descriptor timer_;
+  unsigned silent_looks_ = 0;  // in a row; root's
 };
 
 }  // namespace troupe::process

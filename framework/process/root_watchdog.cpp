@@ -35,12 +35,13 @@ std::string in_words(Duration period) { return fmt::format("{}ms", period / std:
 
 }  // namespace
 
-// The period of a watched process has passed while it was at work.
+// A quarter of the period of a watched process has passed while it was at work. A debugger may hold it for less than a period, and have
+// gone before that is over: so it is looked for each time that nothing was heard.
 void RootLoop::feel(Process& process) {
-  if (!process.heart->stopped_beating()) return;
+  if (!process.heart->silent()) return;
   const bool is_held = traced(process.pid), was_held = std::exchange(process.held, is_held);
   if (is_held || was_held) return process.heart->look_again();  // it may just have been let go
-  hang(process, "no sign of life for " + in_words(process.heart->period()));
+  if (process.heart->stopped_beating()) hang(process, "no sign of life for " + in_words(process.heart->period()));
 }
 
 void RootLoop::hang(Process& process, const std::string& why) {

@@ -424,10 +424,7 @@ ChildCounts Supervisor::count_children(const std::string& under) {
 void say_ready() { client().ready(); }
 
 void heartbeat() {
-  process::Heart* heart = process::Heart::here();
-  if (!heart) return;
-  heart->awake();
-  heart->beat();
+  if (process::Heart* heart = process::Heart::here()) heart->awake();
 }
 
 }  // namespace troupe

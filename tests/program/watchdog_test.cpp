@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <mutex>
@@ -79,6 +80,27 @@ void beat_on() {
   }
 }
 
+volatile std::sig_atomic_t told = 0;
+
+void beat_when_told() {
+  ::signal(SIGUSR1, [](int) { told = 1; });
+  heartbeat();
+  say_ready();
+  while (!told) ::usleep(1000);  // work
+  beat_on();
+}
+
+// As a debugger does; false where that is not allowed.
+bool hold(pid_t pid) {
+  if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) {
+    WARN("skipped: this process may not debug others (" << std::strerror(errno) << "; see kernel.yama.ptrace_scope)");
+    return false;
+  }
+  REQUIRE(::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0);
+  REQUIRE(::waitpid(pid, nullptr, __WALL) == pid);
+  return true;
+}
+
 ChildInfo wait_for_restart(Supervisor& supervisor) {
   while (true) {
     const auto child = supervisor.which_children().at(0);
@@ -143,13 +165,7 @@ TEST_CASE("what a debugger holds is not hung") {
   Supervisor supervisor("", {.children = {Child("held", beat_on, ChildOptions{.watchdog = 100ms})}});
   supervisor.start();
   const pid_t pid = *supervisor.which_children().at(0).pid;
-  if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) {
-    supervisor.stop();
-    WARN("skipped: this process may not debug others (" << std::strerror(errno) << "; see kernel.yama.ptrace_scope)");
-    return;
-  }
-  REQUIRE(::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0);
-  REQUIRE(::waitpid(pid, nullptr, __WALL) == pid);
+  if (!hold(pid)) return supervisor.stop();
   std::this_thread::sleep_for(1s);  // ten times what it may be silent for
   REQUIRE(::ptrace(PTRACE_DETACH, pid, nullptr, nullptr) == 0);
   const auto child = supervisor.which_children().at(0);
@@ -158,6 +174,23 @@ TEST_CASE("what a debugger holds is not hung") {
   // And when it is let go it is watched as ever.
   ::kill(pid, SIGSTOP);
   CHECK(wait_for_restart(supervisor).last_death->cause == Death::Cause::hung);
+}
+
+TEST_CASE("what a debugger held for a part of the period has all of it again") {
+  constexpr std::chrono::milliseconds kPeriod = 2s;
+  Supervisor supervisor("", {.children = {Child("held", beat_when_told, ChildOptions{.says_ready = true, .watchdog = kPeriod})}});
+  supervisor.start();
+  const pid_t pid = *supervisor.which_children().at(0).pid;
+  std::this_thread::sleep_for(kPeriod / 5);  // how long it was silent is what this is about
+  if (!hold(pid)) return supervisor.stop();
+  std::this_thread::sleep_for(kPeriod * 3 / 5);  // likewise
+  REQUIRE(::ptrace(PTRACE_DETACH, pid, nullptr, nullptr) == 0);
+  std::this_thread::sleep_for(kPeriod / 3);  // it has done nothing for more than the period now, and nobody holds it
+  REQUIRE(::kill(pid, SIGUSR1) == 0);
+  std::this_thread::sleep_for(kPeriod / 2);  // root would have found it hung by then
+  const auto child = supervisor.which_children().at(0);
+  CHECK(child.pid == pid);
+  CHECK(child.restarts == 0);
 }
 
 TEST_CASE("a watched tree that is idle wakes nobody") {

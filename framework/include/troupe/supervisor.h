@@ -21,10 +21,10 @@ namespace detail {
 struct ChildAccess;
 }
 
-// A process that gives no sign of life for as long as `watchdog` while it has something to do is killed, at twice that time at the latest;
+// A process that gives no sign of life for as long as `watchdog` while it has something to do is killed, a quarter of that time later at the latest;
 // its Death is `hung`. That is one whose actors' handler loops, waits, or is in a deadlock; a function that called heartbeat() and does so
 // no more; and any that is stopped (SIGSTOP). One that sleeps because it has nothing to do costs nobody anything. Not counted is the time
-// in which the whole tree was suspended (Ctrl-Z, a laptop's lid) or a debugger held the process.
+// in which the whole tree was suspended (Ctrl-Z, a laptop's lid) or a debugger held the process, if that was more than a quarter of it.
 struct ChildOptions {
   Restart restart = Restart::permanent;
   bool significant = false;                                            // see AutoShutdown
