@@ -32,7 +32,7 @@ std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const 
   pipe::format(os::Mapping(memory, size).bytes(), shape);
   os::Descriptor same = memory.duplicate();
   auto first = program::SharedThing::create<PipePart>(process::ThingKind::first_end, std::move(memory));
-  auto second = program::SharedThing::create<PipePart>(process::ThingKind::second_end, std::move(same));
+  auto second = program::SharedThing::create<PipePart>(process::ThingKind::second_end, std::move(same), first->id());
   return {std::move(first), std::move(second)};
 }
 

@@ -1,3 +1,4 @@
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 
@@ -11,7 +12,13 @@ namespace troupe::detail {
 namespace {
 
 queue::Lease lease_of(const QueueLease& lease) { return {lease.entry, lease.state}; }
-QueueLease lease_of(const queue::Lease& lease) { return {lease.entry, lease.deliveries(), lease.state}; }
+
+void set_lease(QueuePart& queue, LeasedItem& item, const queue::Lease& lease) {
+  item.lease = {lease.entry, lease.deliveries(), lease.state, 0};
+  auto& ticket = item.lease.ticket;
+  const std::size_t end = queue.queue.ticket_end();
+  if (end != 0 && item.bytes.size() >= end) std::memcpy(&ticket, item.bytes.data() + end - sizeof ticket, sizeof ticket);
+}
 
 // The same values in the same order.
 static_assert(static_cast<int>(PutOutcome::dropped) == static_cast<int>(queue::PutResult::dropped));
@@ -24,13 +31,14 @@ constexpr std::size_t kBatchMax = 1024;
 
 }  // namespace
 
-std::shared_ptr<QueuePart> make_queue(const QueueOptions& options, QueueOrder order) {
+std::shared_ptr<QueuePart> make_queue(const QueueOptions& options, QueueOrder order, std::size_t ticket_end) {
   auto memory = queue::QueueMemory::create({.items_max = options.max_size,
                                             .bytes_max = options.max_bytes,
                                             .overflow = static_cast<queue::Overflow>(options.overflow),
                                             .order = static_cast<queue::Order>(order),
                                             .users_max = process::kThingUsersMax,
-                                            .deliveries_max = options.max_deliveries});
+                                            .deliveries_max = options.max_deliveries,
+                                            .ticket_end = static_cast<std::uint32_t>(ticket_end)});
   return program::SharedThing::create<QueuePart>(process::ThingKind::queue, std::move(memory));
 }
 
@@ -45,13 +53,14 @@ std::uint64_t attach(const QueuePart& queue, Attachments& attachments) {
   return queue.id();
 }
 
-void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
-  if (auto* client = process::Client::here()) client->keep_things(queue.id(), handles);
+std::vector<std::uint64_t> lay(QueuePart& queue, std::span<const std::vector<std::uint64_t>> handles) {
+  auto* client = process::Client::here();
+  return client ? client->lay_things(queue.id(), handles) : std::vector<std::uint64_t>(handles.size());
 }
 
-void unkeep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles) {
+void over(QueuePart& queue, std::span<const std::uint64_t> tickets) noexcept {
   try {
-    if (auto* client = process::Client::here()) client->unkeep_things(queue.id(), handles);
+    if (auto* client = process::Client::here()) client->items_over(queue.id(), tickets);
   } catch (const std::exception&) {  // root is gone, or this is a fork of the user's: there is nobody to tell
   }
 }
@@ -81,11 +90,13 @@ void get_many(QueuePart& queue, std::size_t most, Clock::time_point deadline,
 GetOutcome lease(QueuePart& queue, LeasedItem& item, Clock::time_point deadline) {
   queue::Lease lease;
   const auto result = queue.queue.lease(item.bytes, lease, deadline);
-  item.lease = lease_of(lease);
+  if (result == queue::GetResult::item) set_lease(queue, item, lease);
   return static_cast<GetOutcome>(result);
 }
 
+// Root hears of it first: whoever is killed in between leaves a lease of an item that root knows to be over.
 bool settle(QueuePart& queue, const QueueLease& lease, bool acknowledge) {
+  if (acknowledge && lease.ticket != 0) over(queue, std::span(&lease.ticket, 1));
   return acknowledge ? queue.queue.acknowledge(lease_of(lease)) : queue.queue.give_back(lease_of(lease));
 }
 
@@ -93,20 +104,20 @@ std::optional<LeasedItem> take_dead_letter(QueuePart& queue) {
   LeasedItem item;
   queue::Lease lease;
   if (!queue.queue.take_dead_letter(item.bytes, lease)) return {};
-  item.lease = lease_of(lease);
+  set_lease(queue, item, lease);
   return item;
 }
 
 GetOutcome take_task(QueuePart& queue, LeasedItem& item, Clock::time_point deadline) {
   const GetOutcome outcome = lease(queue, item, deadline);
-  if (outcome == GetOutcome::item) queue.note_task(lease_of(item.lease));
+  if (outcome == GetOutcome::item) queue.note_task(item.lease);
   return outcome;
 }
 
 void task_done(QueuePart& queue) {
   const auto task = queue.oldest_task();
   if (!task) throw std::logic_error("task_done() called more often than get()");
-  queue.queue.acknowledge(*task);
+  settle(queue, *task, true);
 }
 
 std::optional<QueueCounts> join(QueuePart& queue, Clock::time_point deadline) {

@@ -22,21 +22,21 @@ class QueuePart : public program::SharedThing {
   queue::SharedQueue queue;
 
   // What was got and is not done, of a JoinableQueue.
-  void note_task(const queue::Lease& lease) {
+  void note_task(const QueueLease& lease) {
     const std::scoped_lock lock(mutex_);
     tasks_.push_back(lease);
   }
-  std::optional<queue::Lease> oldest_task() {
+  std::optional<QueueLease> oldest_task() {
     const std::scoped_lock lock(mutex_);
     if (tasks_.empty()) return {};
-    const queue::Lease lease = tasks_.front();
+    const QueueLease lease = tasks_.front();
     tasks_.pop_front();
     return lease;
   }
 
  private:
   std::mutex mutex_;
-  std::deque<queue::Lease> tasks_;
+  std::deque<QueueLease> tasks_;
 };
 
 }  // namespace troupe::detail

@@ -66,6 +66,7 @@ ProcessId Client::start(const ChildSpec& spec) {
   } else if (!spec.arguments.empty()) {
     start.setArguments(kj::arrayPtr(reinterpret_cast<const kj::byte*>(spec.arguments.data()), spec.arguments.size()));
   }
+  const std::scoped_lock in_order(start_mutex_);
   ProcessId id;
   {
     const Lock lock(mutex_);

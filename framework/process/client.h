@@ -134,15 +134,19 @@ class Client {
   void failed(const std::string& why);
   // Where a program that was executed will leave word of its end.
   void black_box(os::Descriptor memory);
-  // What handles stand for. Makes one: its maker uses it in slot 0.
-  ThingId create_thing(ThingKind kind, const os::Descriptor& memory);
+  // What handles stand for. Makes one: its maker uses it in slot 0. `first`: the other end, for the second end of a pipe.
+  ThingId create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first = 0);
   // Uses it once more; asks root, unless it was granted when this process was started. Throws SystemError when it is gone.
   ThingAccess open_thing(ThingId thing);
   // Uses it once less. Does nothing in a fork of this process.
   void close_thing(ThingId thing);
   // This process has waited for that lock for a while. Root looks whether processes wait for one another.
   void waits_for(ThingId thing);
-  // Handles that lie in `holder` belong to it.
+  // Items with these handles are about to be put into a queue, which keeps them when this returns. Their tickets, 0 for one without.
+  std::vector<Ticket> lay_things(ThingId queue, std::span<const std::vector<ThingId>> items);
+  // They are open where they came to, or will not be put.
+  void items_over(ThingId queue, std::span<const Ticket> items);
+  // Handles that lie in a pipe belong to its receiving end.
   void keep_things(ThingId holder, const std::vector<ThingId>& things);
   // Until they have arrived somewhere, as often as they were kept there.
   void unkeep_things(ThingId holder, const std::vector<ThingId>& things);
@@ -209,13 +213,17 @@ class Client {
   const Self self_;
   const pid_t process_;
 
-  std::mutex mutex_;  // guards all below
+  std::mutex start_mutex_;  // before mutex_: starts reach root in the order of their numbers
+  std::mutex mutex_;        // guards all below
   std::condition_variable changed_;
   bool reading_ = false;  // a thread waits at the socket, for all
   bool closed_ = false;
   std::uint32_t started_ = 0;
   std::unordered_map<ProcessId, Record> records_;
   std::uint32_t things_made_ = 0;
+  std::uint32_t items_laid_ = 0;
+  std::uint64_t laid_asked_ = 0;
+  std::uint64_t laid_ = 0;  // of those, answered
   std::unordered_map<ThingId, ThingAccess> granted_;
   struct Opening {
     bool answered = false;

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <sys/single_threaded.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <thread>
@@ -133,6 +134,7 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         found->second = {true, opened.getWhy(), {opened.getSlot(), descriptors.empty() ? os::Descriptor() : std::move(descriptors.front())}};
         return;
       }
+      case control::Notice::LAID: laid_ = std::max(laid_, notice.getLaid()); return;
       case control::Notice::NEWS: {
         const auto found = channels_.find(notice.getNews().getChannel());
         if (found == channels_.end()) return;

@@ -84,7 +84,7 @@ void Client::black_box(os::Descriptor memory) {
   send(request.bytes(), descriptors);
 }
 
-ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory) {
+ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first) {
   check_process();
   ThingId id;
   {
@@ -95,6 +95,7 @@ ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory) {
   auto create = request->initThing().initCreate();
   create.setId(id);
   create.setKind(static_cast<std::uint8_t>(kind));
+  create.setFirst(first);
   std::vector<os::Descriptor> descriptors;
   descriptors.push_back(memory.duplicate());
   send(request.bytes(), descriptors);
@@ -150,6 +151,44 @@ void Client::send_things(std::span<const ThingId> things, Fill fill) {
     send(request.bytes());
     things = things.subspan(some.size());
   }
+}
+
+// Root has to know of them before a consumer can say that it is done with them.
+std::vector<Ticket> Client::lay_things(ThingId queue, std::span<const std::vector<ThingId>> items) {
+  std::vector<Ticket> tickets(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i].empty()) continue;
+    {
+      const Lock lock(mutex_);
+      tickets[i] = Ticket{self_.serial} << 32 | ++items_laid_;
+    }
+    send_things(items[i], [&](control::ThingRequest::Builder request, const auto& some) {
+      auto lay = request.initLay();
+      lay.setQueue(queue);
+      lay.setTicket(tickets[i]);
+      lay.setThings(some);
+    });
+  }
+  if (std::ranges::all_of(tickets, [](Ticket ticket) { return ticket == 0; })) return tickets;
+  std::uint64_t question = 0;
+  {
+    const Lock lock(mutex_);
+    question = ++laid_asked_;
+  }
+  Outgoing<control::Request> request;
+  request->initThing().setLaid(question);
+  send(request.bytes());
+  Lock lock(mutex_);
+  wait(lock, Clock::time_point::max(), [&] { return laid_ >= question; });
+  return tickets;
+}
+
+void Client::items_over(ThingId queue, std::span<const Ticket> items) {
+  send_things(items, [&](control::ThingRequest::Builder request, const auto& some) {
+    auto over = request.initOver();
+    over.setFrom(queue);
+    over.setItems(some);
+  });
 }
 
 void Client::keep_things(ThingId holder, const std::vector<ThingId>& things) {

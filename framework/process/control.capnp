@@ -89,10 +89,11 @@ struct ThingRequest {         # of what handles stand for: see things.h
     create   :group {         # the packet's descriptor is its memory
       id     @0 :UInt64;      # chosen by the maker: its serial, then a count
       kind   @1 :UInt8;
+      first  @18 :UInt64;     # of the second end of a pipe: the first one
     }
     open     @2 :UInt64;      # answered by `opened`
     close    @3 :UInt64;
-    keep     :group {
+    keep     :group {         # in a pipe
       holder @4 :UInt64;
       held   @5 :List(UInt64);
     }
@@ -111,6 +112,16 @@ struct ThingRequest {         # of what handles stand for: see things.h
     arrived  :group {         # there; or the message was not sent after all
       at     @13 :UInt64;
       gone   @14 :List(UInt64);
+    }
+    lay      :group {         # an item with these handles is about to be put into that queue
+      queue  @15 :UInt64;
+      ticket @16 :UInt64;     # of the item: its producer's serial, then a count
+      things @17 :List(UInt64);
+    }
+    laid     @19 :UInt64;     # all that came before is done: answered by `laid`
+    over     :group {         # the handles in these items are open where they came to; or the items are not in the queue after all
+      from   @20 :UInt64;
+      items  @21 :List(UInt64);
     }
     waits    @8 :UInt64;      # the client has waited for that lock for a while
   }
@@ -151,6 +162,7 @@ struct Notice {               # root to a process
       channel  @15 :UInt64;
       data     @16 :Data;
     }
+    laid     @21 :UInt64;
     overBudget @20 :Void;     # this process has more memory than it should, from now on
     opened   :group {         # the packet's descriptor is the thing's memory; none if it cannot be opened
       thing    @17 :UInt64;

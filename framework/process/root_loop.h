@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -151,10 +152,17 @@ class RootLoop final : public Root {
   void open_thing(Process& client, ThingId id);
   void look_for_circles();
   void report(const sync::Circle& circle);
+  using Grants = std::map<ThingId, bool>;  // whether it was there, and is held
+  void let_go(const Grants& grants);
+  void lay(Process& client, control::ThingRequest::Lay::Reader lay);
+  void give(Process& client, ProcessId to, const std::vector<ThingId>& things);
+  void arrived(Process& client, ProcessId at, const std::vector<ThingId>& things);
+  [[nodiscard]] Process* starter_to_be(ProcessId process) const;
+  void drop_early_given(Process& starter, std::uint32_t last);
   void grant(Process& client, ProcessId to, const std::vector<ThingId>& things);
   void grant(ProcessId to, const std::vector<ThingId>& things);
   void give_things(Process& process);
-  void take_things(const Process& process, bool finished);
+  void take_things(Process& process, bool finished);
 
   const Origin& origin_;
   os::Epoll epoll_;
@@ -184,7 +192,7 @@ class RootLoop final : public Root {
   bool spare_due_ = false;          // to be made once there is nothing else to do
   Timers::Id spare_timer_ = 0;
   Things things_;
-  std::unordered_map<ProcessId, std::vector<ThingId>> grants_;  // to processes that are about to be started
+  std::unordered_map<ProcessId, Grants> grants_;  // to processes that are about to be started
   bool reads_on_ = false;  // in a socket whose turn it is not
   Timers::Id circle_timer_ = 0;
   std::vector<sync::Circle> circles_;  // of processes that wait for one another, as they were seen last

@@ -79,7 +79,8 @@ void RootLoop::handle(Process& client, os::ReceivedPacket packet) {
 
 void RootLoop::start(Process& client, control::Start::Reader start, os::ReceivedPacket packet) {
   if (client.dead) return;  // what it starts would end with it
-  if (starter_of(start.getId()) != client.serial || roster_.by_id(start.getId())) throw ProtocolError("not a number to give");
+  // They come in the order of their numbers, so that it is known of one whether it may come yet.
+  if (starter_of(start.getId()) != client.serial || count_of(start.getId()) <= client.last_started) throw ProtocolError("not a number to give");
   ChildSpec spec = read(start);
   const auto entry = start.getEntry();
   spec.entry = spec.program ? &execute : origin_.modules.entry_at({entry.getModule(), entry.getOffset(), entry.getBuild()});
@@ -91,8 +92,9 @@ void RootLoop::start(Process& client, control::Start::Reader start, os::Received
   } else {
     launch(start.getId(), spec, packet.descriptors.empty() ? os::Descriptor() : std::move(packet.descriptors.front()), nullptr);
   }
-  client.last_started = std::max(client.last_started, count_of(start.getId()));
+  client.last_started = count_of(start.getId());
   introduce_early(client);
+  drop_early_given(client, client.last_started);
 }
 
 // A program that was executed has no part in ours.
@@ -160,8 +162,8 @@ void RootLoop::connect(Process& client, ProcessId to, const transport::LinkOptio
   Process* peer = roster_.by_id(to);
   if (!peer) {
     // Its starter has told others of it already, and us not yet.
-    Process* starter = roster_.by_serial(starter_of(to));
-    if (!starter || starter->dead || count_of(to) <= starter->last_started || starter->early.size() >= kEarlyMax) {
+    Process* starter = starter_to_be(to);
+    if (!starter || starter->early.size() >= kEarlyMax) {
       return tell_down(client, to, roster_.death_of(to));
     }
     starter->early.push_back({client.id, to, options, std::move(ends)});

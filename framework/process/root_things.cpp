@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -33,28 +34,79 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
       if (static_cast<Serial>(create.getId() >> 32) != client.serial) throw ProtocolError("not a number to give");
       if (kind < ThingKind::queue || kind > ThingKind::second_end) throw ProtocolError("unknown kind of thing");
       return things_.create(create.getId(), kind, descriptors.empty() ? os::Descriptor() : std::move(descriptors.front()),
-                            client.serial);
+                            client.serial, create.getFirst());
     }
     case ThingRequest::OPEN: return open_thing(client, request.getOpen());
     case ThingRequest::CLOSE: return things_.close(request.getClose(), client.serial);
+    case ThingRequest::LAY: return lay(client, request.getLay());
+    case ThingRequest::LAID: {
+      Outgoing<control::Notice> notice;
+      notice->setLaid(request.getLaid());
+      return tell(client, notice.bytes());
+    }
+    case ThingRequest::OVER:
+      things_.require_use(request.getOver().getFrom(), client.serial);
+      for (const Ticket item : read(request.getOver().getItems())) things_.over(request.getOver().getFrom(), item);
+      return;
     case ThingRequest::KEEP:
+      things_.require_side(request.getKeep().getHolder(), client.serial);
       for (const ThingId held : read(request.getKeep().getHeld())) things_.keep(request.getKeep().getHolder(), held);
       return;
-    case ThingRequest::GIVE:
-      if (const Process* receiver = roster_.by_id(request.getGive().getTo()))
-        for (const ThingId thing : read(request.getGive().getGiven())) things_.give(receiver->serial, thing);
-      return;
-    case ThingRequest::ARRIVED:
-      if (const Process* receiver = roster_.by_id(request.getArrived().getAt()))
-        for (const ThingId thing : read(request.getArrived().getGone())) things_.arrived(receiver->serial, thing);
-      return;
+    case ThingRequest::GIVE: return give(client, request.getGive().getTo(), read(request.getGive().getGiven()));
+    case ThingRequest::ARRIVED: return arrived(client, request.getArrived().getAt(), read(request.getArrived().getGone()));
     case ThingRequest::WAITS: return look_for_circles();
     case ThingRequest::UNKEEP:
+      things_.require_side(request.getUnkeep().getHolder(), client.serial);
       for (const ThingId held : read(request.getUnkeep().getHeld())) things_.unkeep(request.getUnkeep().getHolder(), held);
       return;
     case ThingRequest::GRANT: return grant(client, request.getGrant().getTo(), read(request.getGrant().getThings()));
   }
   throw ProtocolError("unknown request");
+}
+
+void RootLoop::lay(Process& client, control::ThingRequest::Lay::Reader lay) {
+  things_.require_use(lay.getQueue(), client.serial);
+  if (lay.getTicket() >> 32 != client.serial) throw ProtocolError("not a ticket to give");
+  for (const ThingId held : read(lay.getThings())) {
+    things_.require_use(held, client.serial);
+    things_.lay(lay.getQueue(), lay.getTicket(), held);
+  }
+}
+
+// To one that lives, or whose start lies in its starter's socket still; then its starter remembers, in case that never comes.
+void RootLoop::give(Process& client, ProcessId to, const std::vector<ThingId>& things) {
+  for (const ThingId thing : things) things_.require_use(thing, client.serial);
+  if (!roster_.by_id(to)) {
+    Process* starter = starter_to_be(to);
+    if (!starter || starter->early_given.size() >= kEarlyMax) return;
+    starter->early_given.insert(count_of(to));
+  }
+  for (const ThingId thing : things) things_.give(to, thing);
+}
+
+// There; or whoever gave them takes them back.
+void RootLoop::arrived(Process& client, ProcessId at, const std::vector<ThingId>& things) {
+  const bool is_expected = roster_.by_id(at) || starter_to_be(at);
+  for (const ThingId thing : things) {
+    if (client.id != at) things_.require_use(thing, client.serial);
+    if (is_expected) things_.arrived(at, thing);
+  }
+}
+
+// Who may start that process yet; null if it was started, or never will be.
+Process* RootLoop::starter_to_be(ProcessId process) const {
+  Process* starter = roster_.by_serial(starter_of(process));
+  return starter && !starter->dead && count_of(process) > starter->last_started ? starter : nullptr;
+}
+
+// Those given to processes up to this one, which do not live: they are not started any more.
+void RootLoop::drop_early_given(Process& starter, std::uint32_t last) {
+  auto& early = starter.early_given;
+  while (!early.empty() && *early.begin() <= last) {
+    const ProcessId id = make_id(starter.serial, *early.begin());
+    early.erase(early.begin());
+    if (!roster_.by_id(id)) things_.drop_given(id);
+  }
 }
 
 // A moment later: who has just told that it waits is waiting again then, and seen to.
@@ -116,17 +168,17 @@ void RootLoop::open_thing(Process& client, ThingId id) {
 
 // They are kept until that process was started, or its starter is dead.
 void RootLoop::grant(Process& client, ProcessId to, const std::vector<ThingId>& things) {
-  if (starter_of(to) != client.serial || roster_.by_id(to)) throw ProtocolError("not about to be started by it");
+  if (starter_of(to) != client.serial || count_of(to) <= client.last_started) throw ProtocolError("not about to be started by it");
+  for (const ThingId thing : things) things_.require_use(thing, client.serial);
   grant(to, things);
 }
 
 void RootLoop::grant(ProcessId to, const std::vector<ThingId>& things) {
   if (things.empty()) return;
   auto& grants = grants_[to];
-  for (const ThingId thing : things) {
-    if (std::find(grants.begin(), grants.end(), thing) != grants.end()) continue;  // in two of its arguments
-    things_.hold(thing);
-    grants.push_back(thing);
+  for (const ThingId thing : things) {  // which may be in two of its arguments
+    const auto [grant, is_new] = grants.try_emplace(thing, false);
+    if (is_new) grant->second = things_.hold(thing);
   }
 }
 
@@ -134,23 +186,31 @@ void RootLoop::grant(ProcessId to, const std::vector<ThingId>& things) {
 void RootLoop::give_things(Process& process) {
   const auto found = grants_.find(process.id);
   if (found == grants_.end()) return;
-  for (const ThingId thing : found->second) {
-    if (const char* why = things_.why_not(thing)) throw SystemError(ENOENT, why);
+  for (const auto& [thing, held] : found->second) {
+    const char* why = held ? things_.why_not(thing) : "what this handle stands for was not there when it was granted";
+    if (why) throw SystemError(ENOENT, why);
     const auto access = things_.open(thing, process.serial);
     process.granted.push_back({thing, access.slot, access.memory.get()});
   }
-  for (const ThingId thing : found->second) things_.let_go(thing);
+  let_go(found->second);
   grants_.erase(found);
 }
 
 // When it has ended, or was not started after all.
-void RootLoop::take_things(const Process& process, bool finished) {
+void RootLoop::take_things(Process& process, bool finished) {
   things_.ended(process.serial, {finished, process.name});
+  things_.drop_given(process.id);
+  drop_early_given(process, std::numeric_limits<std::uint32_t>::max());
   std::erase_if(grants_, [&](const auto& grant) {
     if (grant.first != process.id && starter_of(grant.first) != process.serial) return false;
-    for (const ThingId thing : grant.second) things_.let_go(thing);
+    let_go(grant.second);
     return true;
   });
+}
+
+void RootLoop::let_go(const Grants& grants) {
+  for (const auto& [thing, held] : grants)
+    if (held) things_.let_go(thing);
 }
 
 }  // namespace troupe::process

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -78,6 +79,7 @@ struct Process {
   std::unordered_set<ProcessId> started;  // by it, and alive
   std::uint32_t last_started = 0;         // by it: the highest count so far
   std::vector<EarlyLink> early;           // with those that it will start
+  std::set<std::uint32_t> early_given;    // those who were given handles before: their counts
   std::unordered_set<ProcessId> linked;   // with it: hear of its end
   std::vector<ThingGrant> granted;        // while it is being forked
 };

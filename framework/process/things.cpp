@@ -1,13 +1,18 @@
 #include "process/things.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <exception>
+#include <set>
+#include <utility>
 
 #include <troupe/errors.h>
 
 #include "os/memory.h"
 #include "pipe/recover.h"
 #include "queue/recover.h"
+#include "queue/tickets.h"
 #include "sync/barrier.h"
 #include "sync/recover.h"
 
@@ -19,6 +24,13 @@ os::Mapping map(const os::Descriptor& memory) {
   const auto size = os::shared_memory_size(memory);
   if (!size) throw ProtocolError("not shared memory");
   return {memory, *size};
+}
+
+bool is_same(const os::Descriptor& one, const os::Descriptor& other) {
+  struct stat first {};
+  struct stat second {};
+  if (::fstat(one.get(), &first) != 0 || ::fstat(other.get(), &second) != 0) return false;
+  return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
 bool is_end(ThingKind kind) { return kind == ThingKind::first_end || kind == ThingKind::second_end; }
@@ -39,11 +51,19 @@ void enlist(const os::Descriptor& memory, std::uint32_t slot) {
 
 }  // namespace
 
-void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker) {
+void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first) {
   if (memory && !os::shared_memory_size(memory)) throw ProtocolError("a thing without shared memory");
+  const auto other = things_.find(first);
+  if (first != 0) {
+    if (other == things_.end() || kind != ThingKind::second_end || other->second.kind != ThingKind::first_end ||
+        other->second.other_end != 0 || (memory && other->second.memory && !is_same(memory, other->second.memory)))
+      throw ProtocolError("not an end of that pipe");
+    other->second.other_end = id;
+  }
   const auto [place, is_new] = things_.try_emplace(id, Thing{.kind = kind, .memory = std::move(memory)});
   if (!is_new) throw ProtocolError("a thing of this number is there");
   place->second.users.push_back({.serial = maker, .uses = 1});
+  place->second.other_end = first;
   uses_.emplace(maker, id);
 }
 
@@ -89,7 +109,36 @@ void Things::close(ThingId id, Serial user) {
   if (--mine->uses > 0) return;
   const auto [first, last] = uses_.equal_range(user);
   uses_.erase(std::find_if(first, last, [&](const auto& use) { return use.second == id; }));
-  leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), {.finished = true, .name = {}});
+  leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), {.finished = true, .name = {}, .lives = true});
+}
+
+bool Things::is_user(const Thing& thing, Serial user) {
+  return std::ranges::find(thing.users, user, &User::serial) != thing.users.end();
+}
+
+void Things::require_use(ThingId thing, Serial user) const {
+  const auto found = things_.find(thing);
+  if (found != things_.end() && !is_user(found->second, user)) throw ProtocolError("a handle of what it does not use");
+}
+
+void Things::require_side(ThingId end, Serial user) const {
+  const auto found = things_.find(end);
+  if (found == things_.end() || is_user(found->second, user)) return;
+  const auto other = things_.find(found->second.other_end);
+  if (other == things_.end() || !is_user(other->second, user)) throw ProtocolError("a pipe that it does not use");
+}
+
+void Things::lay(ThingId queue, Ticket item, ThingId held) {
+  const auto found = things_.find(queue);
+  if (found != things_.end() && queue != held && hold(held)) found->second.items[item].push_back(held);
+}
+
+void Things::over(ThingId queue, Ticket item) {
+  const auto found = things_.find(queue);
+  if (found == things_.end()) return;
+  const auto over = found->second.items.extract(item);
+  if (!over) return;
+  for (const ThingId held : over.mapped()) let_go(held);
 }
 
 void Things::keep(ThingId holder, ThingId held) {
@@ -102,15 +151,22 @@ void Things::unkeep(ThingId holder, ThingId held) {
   if (found != things_.end() && holder != held) count(found->second.keeps, held, -1);
 }
 
-void Things::give(Serial to, ThingId thing) { count(given_[to], thing, +1); }
+void Things::give(ProcessId to, ThingId thing) { count(given_[to], thing, +1); }
 
-void Things::arrived(Serial at, ThingId thing) {
+void Things::arrived(ProcessId at, ThingId thing) {
   if (count(given_[at], thing, -1) < 0) early_.emplace_back(at, thing);
 }
 
+void Things::drop_given(ProcessId to) {
+  const auto given = given_.extract(to);
+  if (!given) return;
+  for (const auto& [id, times] : given.mapped())
+    if (times > 0) let_go(id);
+}
+
 void Things::forget_early() {
-  for (const auto& [serial, thing] : early_) {
-    const auto given = given_.find(serial);
+  for (const auto& [process, thing] : early_) {
+    const auto given = given_.find(process);
     if (given == given_.end()) continue;
     const auto entry = given->second.find(thing);
     if (entry != given->second.end() && entry->second < 0) given->second.erase(entry);
@@ -156,10 +212,6 @@ void Things::ended(Serial user, const End& end) {
     const auto mine = std::ranges::find(thing.users, user, &User::serial);
     leave(id, thing, static_cast<std::uint32_t>(mine - thing.users.begin()), end);
   }
-  const auto given = given_.extract(user);
-  if (!given) return;
-  for (const auto& [id, times] : given.mapped())
-    if (times > 0) let_go(id);
 }
 
 std::vector<sync::Circle> Things::circles() const {
@@ -180,11 +232,29 @@ std::vector<sync::Circle> Things::circles() const {
 }
 
 void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end) {
-  thing.users[slot] = {};
+  const Serial user = std::exchange(thing.users[slot], {}).serial;
   recover(thing, slot, end);
   std::vector<ThingId> kept;
+  if (!end.lives) kept = take_lost(thing, user);
   drop_if_unused(things_.find(id), kept);
   for (const ThingId each : kept) let_go(each);
+}
+
+// The handles in items that the one who is gone was about to put, but did not.
+std::vector<ThingId> Things::take_lost(Thing& thing, Serial producer) {
+  std::set<Ticket> sought;
+  for (auto item = thing.items.lower_bound(Ticket{producer} << 32); item != thing.items.end() && item->first >> 32 == producer; ++item)
+    sought.insert(item->first);
+  std::vector<ThingId> held;
+  if (sought.empty() || thing.broken) return held;
+  try {
+    for (const Ticket lost : queue::tickets_lost(queue::QueueMemory(thing.memory.duplicate()), std::move(sought))) {
+      const auto item = thing.items.extract(lost);
+      held.insert(held.end(), item.mapped().begin(), item.mapped().end());
+    }
+  } catch (const std::exception&) {  // overwritten, or no memory to look: they go with the queue
+  }
+  return held;
 }
 
 // What it kept goes on the list of what is to be let go.
@@ -195,6 +265,7 @@ void Things::drop_if_unused(std::unordered_map<ThingId, Thing>::iterator thing, 
   for (const auto& [held, times] : thing->second.keeps) {
     if (times > 0) kept.push_back(held);
   }
+  for (const auto& [item, held] : thing->second.items) kept.insert(kept.end(), held.begin(), held.end());
   things_.erase(thing);
 }
 
@@ -215,7 +286,8 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
     if (is_end(thing.kind)) {
       pipe::recover(map_pipe_header(thing.memory).bytes(), side_of(thing.kind), slot);
     } else if (thing.kind == ThingKind::queue) {
-      queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot);
+      const auto is_over = [&](Ticket item) { return !thing.items.contains(item); };
+      queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot, {}, is_over);
     } else {
       const os::Mapping mapping = map(thing.memory);
       sync::recover(mapping.bytes(), slot, end.finished ? sync::End::finished : sync::End::died, end.name);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -23,8 +24,9 @@ namespace troupe::process {
 class Things {
  public:
   // Its maker is its first user, in slot 0. Without a memory (there were no descriptors left to receive it) nobody else can open it.
-  // Throws ProtocolError for a number that is taken, or what is no shared memory.
-  void create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker);
+  // `first` is the other end of a pipe, if that was made before. Throws ProtocolError for a number that is taken, or what is no shared
+  // memory.
+  void create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first = 0);
 
   [[nodiscard]] bool has(ThingId id) const { return things_.contains(id); }
   // Why it cannot be opened; null if it can.
@@ -39,14 +41,25 @@ class Things {
   // One use less, by a user that lives.
   void close(ThingId id, Serial user);
 
-  // Handles that lie in a queue or a pipe belong to it: `held` is kept as long as `holder` (of a pipe, the receiving end) is there.
+  // Nobody is to do anything about a thing that it does not use: who does use it could as well write to its memory. These throw
+  // ProtocolError. A thing that is not there is no matter.
+  void require_use(ThingId thing, Serial user) const;
+  // Or the other end of that pipe.
+  void require_side(ThingId end, Serial user) const;
+
+  // Handles in an item belong to the queue: they are kept until the item is over, or the queue is gone. When a user has died, the
+  // queue tells whether what it was putting or taking is in it.
+  void lay(ThingId queue, Ticket item, ThingId held);
+  void over(ThingId queue, Ticket item);
+  // Handles that lie in a pipe: `held` is kept as long as `holder`, the receiving end, is there.
   void keep(ThingId holder, ThingId held);
   // Or until this was said as often; it may be said first.
   void unkeep(ThingId holder, ThingId held);
   // Handles in a message to a process: the thing is kept until it has arrived there as often as it was given, whichever is said first,
-  // or until the process has ended.
-  void give(Serial to, ThingId thing);
-  void arrived(Serial at, ThingId thing);
+  // or until nobody gets it any more.
+  void give(ProcessId to, ThingId thing);
+  void arrived(ProcessId at, ThingId thing);
+  void drop_given(ProcessId to);
   // Whether something has arrived more often than it was given. Once all that was sent to root is read, that was no matter of order: who
   // reads a message twice says so twice.
   [[nodiscard]] bool has_early() const { return !early_.empty(); }
@@ -59,8 +72,9 @@ class Things {
   struct End {
     bool finished;
     std::string_view name;
+    bool lives = false;  // it is done with this thing, that is all
   };
-  // All that it used, it uses no more.
+  // All that it used, it uses no more. What it put into queues counts as far as it is in there.
   void ended(Serial user, const End& end);
 
   // The processes that wait for one another's locks in a circle now. Their serials are waiter and holder.
@@ -81,20 +95,24 @@ class Things {
     std::vector<User> users;  // by slot
     std::uint32_t held = 0;
     Counts keeps;
+    std::map<Ticket, std::vector<ThingId>> items;  // what lies in it
+    ThingId other_end = 0;
     bool broken = false;
   };
 
+  [[nodiscard]] static bool is_user(const Thing& thing, Serial user);
   [[nodiscard]] static bool is_free(const Thing& thing, std::uint32_t slot);
   static void recover(Thing& thing, std::uint32_t slot, const End& end);
   void leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end);
+  static std::vector<ThingId> take_lost(Thing& thing, Serial producer);
   static void tell_other_end(const Thing& thing);
   std::int64_t count(Counts& keeps, ThingId held, int change);
   void drop_if_unused(std::unordered_map<ThingId, Thing>::iterator thing, std::vector<ThingId>& kept);
 
   std::unordered_map<ThingId, Thing> things_;
   std::unordered_multimap<Serial, ThingId> uses_;
-  std::unordered_map<Serial, Counts> given_;
-  std::vector<std::pair<Serial, ThingId>> early_;
+  std::unordered_map<ProcessId, Counts> given_;
+  std::vector<std::pair<ProcessId, ThingId>> early_;
 };
 
 }  // namespace troupe::process

@@ -34,8 +34,8 @@ class SharedThing {
 
   // Throw std::logic_error where there is no Program.
   template <std::derived_from<SharedThing> Part>
-  static std::shared_ptr<Part> create(process::ThingKind kind, os::Descriptor memory) {
-    const process::ThingId id = client().create_thing(kind, memory);
+  static std::shared_ptr<Part> create(process::ThingKind kind, os::Descriptor memory, process::ThingId first_end = 0) {
+    const process::ThingId id = client().create_thing(kind, memory, first_end);
     auto part = std::make_shared<Part>(id, process::ThingAccess{0, std::move(memory)});
     note(part);
     return part;

@@ -191,7 +191,7 @@ void Leases::drop_uncommitted(const QueueMemory& memory, Owner dead) {
   });
 }
 
-void Leases::give_back_all(const QueueMemory& memory, Owner dead) {
+void Leases::give_back_all(const QueueMemory& memory, Owner dead, const std::function<bool(std::uint32_t entry)>& is_over) {
   // A user may have been killed while the flag was down for its search. With another order it held the lock then: see recover.cpp.
   if (!memory.is_ordered()) memory.control().leases.look.store(1, std::memory_order_seq_cst);
   for_each(memory, used(memory), [&](std::uint32_t i, std::uint64_t state) {
@@ -199,7 +199,12 @@ void Leases::give_back_all(const QueueMemory& memory, Owner dead) {
     if (owner_in(state) != dead && owner_in(state) != kRootOwner) return;
     switch (state_of(state)) {
       case State::held:
-      case State::taken: give_back(memory, i, state, kRootOwner); break;
+      case State::taken:
+        if (!is_over(i)) {
+          give_back(memory, i, state, kRootOwner);
+          break;
+        }
+        [[fallthrough]];
       case State::fetched:
       case State::over: look_again(memory, [&] { settle(memory, i, state, kRootOwner); }); break;
       case State::queued:

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -90,7 +91,8 @@ class Leases {
 
   // For root: what is to be done about entries of a dead user; drop_uncommitted() while it still has the get lock from it.
   static void drop_uncommitted(const QueueMemory& memory, Owner dead);
-  static void give_back_all(const QueueMemory& memory, Owner dead);
+  // Those of which `is_over` are over, and not given back.
+  static void give_back_all(const QueueMemory& memory, Owner dead, const std::function<bool(std::uint32_t entry)>& is_over);
 
  private:
   [[nodiscard]] LeaseHeap& heap() const { return memory_.control().leases; }

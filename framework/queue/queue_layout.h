@@ -76,7 +76,7 @@ struct Constants {
   std::uint32_t blocks_kept;     // the first so many of a class keep their memory, if they are of at most kBlockKeptMax
   std::uint32_t dead_max;        // dead letters; the oldest give way to newer ones
   Order order;
-  std::uint32_t reserved;
+  std::uint32_t ticket_end;      // in each item; 0: items have no tickets
 };
 
 // The stage words say what a commit will do, before it does it. Whoever finishes the work of a dead user compares the first of

@@ -35,7 +35,7 @@ bool are_constants(const Constants& c) {
          c.blocks_bytes % (std::uint64_t{1} << (c.block_shift + c.block_classes - 1)) == 0 &&
          (std::uint64_t{c.segments_max} << c.segment_shift) <= kMemoryMax && c.overflow <= Overflow::drop_oldest &&
          c.order <= Order::priority && !(c.order == Order::priority && c.overflow == Overflow::drop_oldest) &&
-         within(c.dead_max, 1, c.leases_max);
+         within(c.dead_max, 1, c.leases_max) && c.ticket_end % 8 == 0 && c.ticket_end <= 64;
 }
 
 // Smallest log that holds `items_max` of the largest small items, each with the padding it may cost.
@@ -58,6 +58,7 @@ Constants constants_for(const QueueOptions& options) {
   c.users_max = options.users_max;
   c.deliveries_max = options.deliveries_max;
   c.order = options.order;
+  c.ticket_end = options.ticket_end;
   c.leases_max = options.leases_max;
   c.dead_max = std::max(options.leases_max / 2, 1U);
   c.segment_shift = options.segment_shift;

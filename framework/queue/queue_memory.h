@@ -18,6 +18,7 @@ struct QueueOptions {
   std::uint32_t users_max = 64;
   std::uint32_t deliveries_max = 0;  // of a leased item, then it is a dead letter; 0: no limit
   std::uint32_t leases_max = 1024;   // at a time, dead letters included; with another order only half of it is a limit: that of dead letters
+  std::uint32_t ticket_end = 0;      // items have a ticket that ends there: see tickets.h; 0: they have none
   std::uint64_t memory_max = std::uint64_t{4} << 30;  // for small items, and again for large ones of each size; taken as needed
 
   // For tests: what a queue is cut into.

@@ -32,7 +32,7 @@ void take_over_order(const QueueMemory& memory, std::uint32_t slot, const Recove
 
 }  // namespace
 
-void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps) {
+void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps, const IsOver& is_over) {
   ControlArea& control = memory.control();
   const Owner dead = slot + 1;
   if (memory.is_ordered()) take_over_order(memory, slot, steps);
@@ -45,7 +45,12 @@ void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& 
   }
   if (steps.put_lock && !memory.is_ordered()) take_over(control.put.lock, slot, [&] { LogWriter::finish(memory); });
   if (steps.blocks) Blocks::free_written_by(memory, dead);
-  if (steps.leases) Leases::give_back_all(memory, dead);
+  if (steps.leases) {
+    Leases::give_back_all(memory, dead, [&](std::uint32_t entry) {
+      const Ticket ticket = is_over ? ticket_in(memory, entry) : 0;
+      return ticket != 0 && is_over(ticket);
+    });
+  }
   if (!steps.wake) return;
   for (Wait* area : {static_cast<Wait*>(&control.items), &control.room.room, &control.room.idle, &control.room.blocks}) wake_all(*area);
 }

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "queue/queue_memory.h"
+#include "queue/tickets.h"
 
 namespace troupe::queue {
 
@@ -23,13 +25,14 @@ struct RecoverSteps {
 //  1. Takes over the locks that the user held and finishes or undoes what it was doing under them. With another order than first in,
 //     first out, it only sees to it that whoever comes next does that: the order of a million items takes its time.
 //  2. Frees the blocks that it was writing.
-//  3. Returns its leases; those delivered too often become dead letters.
+//  3. Returns its leases; those delivered too often become dead letters. One whose ticket `is_over` was about to be acknowledged.
 //  4. Wakes everybody who sleeps on any word. The user may have been about to wake one, or have been woken in another's stead;
 //     nobody knows, and this covers it all.
 //
 // Throws ProtocolError if the shared memory was overwritten.
 //
 // Threads: one at a time in the whole tree.
-void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps = {});
+using IsOver = std::function<bool(Ticket)>;
+void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps = {}, const IsOver& is_over = {});
 
 }  // namespace troupe::queue

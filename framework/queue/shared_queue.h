@@ -132,6 +132,7 @@ class SharedQueue {
   [[nodiscard]] bool full() const;
   [[nodiscard]] Counts counts() const;
   [[nodiscard]] std::uint64_t item_size_max() const;
+  [[nodiscard]] std::uint32_t ticket_end() const { return memory_->constants.ticket_end; }
   [[nodiscard]] Order order() const { return memory_->constants.order; }
 
  private:

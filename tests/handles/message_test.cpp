@@ -1,18 +1,17 @@
 // Handles are fields of messages between actors.
 
 #include <chrono>
-#include <system_error>
-#include <thread>
 
 #include <troupe/troupe.h>
 
 #include "handles/shop.capnp.h"
-#include "program/shared_thing.h"
+#include "handles_support.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using namespace handles_test;
 
 namespace {
 
@@ -30,26 +29,6 @@ class Shop final : public Actor {
     });
   }
 };
-
-// Once nobody uses it, what a handle stands for is gone. (Others tell root in their own time.)
-void check_gone(std::uint64_t handle) {
-  while (true) {
-    try {
-      static_cast<void>(process::Client::here()->open_thing(handle));
-      process::Client::here()->close_thing(handle);
-    } catch (const std::system_error&) {
-      return;
-    }
-    std::this_thread::yield();
-  }
-}
-
-template <class Handle>
-std::uint64_t number_of(const Handle& handle) {
-  Attachments attachments;
-  static_cast<void>(Codec<Handle>::pack(handle, attachments));
-  return attachments.handles.at(0);
-}
 
 // Of this process: it stays, with its descriptors.
 void start_node() {

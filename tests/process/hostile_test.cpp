@@ -17,7 +17,9 @@
 #include "os/proc.h"
 #include "os/socket.h"
 #include "process/guard.h"
+#include "os/memory.h"
 #include "process/packet.h"
+#include "queue/queue_memory.h"
 #include "support/catch.h"
 #include "support/child.h"
 #include "support/in_flight.h"
@@ -51,7 +53,8 @@ void send(std::span<const std::byte> packet, const std::vector<int>& descriptors
   while (true) ::pause();
 }
 
-std::vector<std::byte> bytes_of(unsigned number) {
+template <class Number>
+std::vector<std::byte> bytes_of(Number number) {
   const auto view = std::as_bytes(std::span(&number, 1));
   return {view.begin(), view.end()};
 }
@@ -62,7 +65,8 @@ unsigned number_in(std::span<const std::byte> bytes) {
   return number;
 }
 
-Death run(process::Entry entry, unsigned number = 0) {
+template <class Number = unsigned>
+Death run(process::Entry entry, Number number = 0) {
   const auto id = client().start({.entry = entry, .arguments = bytes_of(number)});
   const auto death = client().join(id).value();
   client().forget(id);
@@ -127,6 +131,113 @@ int send_too_many_descriptors(std::span<const std::byte>) {
   return 5;
 }
 
+// What handles stand for: things of others, and numbers that nobody has made.
+
+process::ThingId thing_in(std::span<const std::byte> bytes) {
+  process::ThingId thing;
+  std::memcpy(&thing, bytes.data(), sizeof thing);
+  return thing;
+}
+
+process::ThingId make_thing() {
+  return client().create_thing(process::ThingKind::queue, troupe::queue::QueueMemory::create({.users_max = process::kThingUsersMax}));
+}
+
+process::ThingId not_made() { return process::make_id(client().serial(), 1u << 30); }
+
+int open_what_is_not_there(std::span<const std::byte> other) {
+  int refused = 0;
+  for (const auto thing : {not_made(), thing_in(other) + 1'000'000, process::ThingId{0}, ~process::ThingId{0}}) {
+    try {
+      static_cast<void>(client().open_thing(thing));
+    } catch (const troupe::SystemError&) {
+      ++refused;
+    }
+  }
+  return refused;
+}
+
+// It says in order: what it puts under the number before it is made is refused, and nothing of it is left when it is.
+int open_and_make(std::span<const std::byte>) {
+  const auto next = make_thing() + 1;
+  try {
+    static_cast<void>(client().open_thing(next));
+    return 1;
+  } catch (const troupe::SystemError&) {
+  }
+  return make_thing() == next && client().open_thing(next).slot == 0 ? 0 : 2;
+}
+
+int make_under_anothers_number(std::span<const std::byte> other) {
+  process::Outgoing<Request> request;
+  auto create = request->initThing().initCreate();
+  create.setId(thing_in(other) + 1);
+  create.setKind(1);
+  send(request.bytes());
+  wait_for_answer();
+}
+
+template <bool made>
+int grant(std::span<const std::byte> other) {
+  process::Outgoing<Request> request;
+  auto grant = request->initThing().initGrant();
+  grant.setTo(process::make_id(client().serial(), 1));
+  grant.initThings(1).set(0, made ? thing_in(other) : not_made());
+  send(request.bytes());
+  if (!made) client().start({.entry = [](std::span<const std::byte>) { return 0; }});
+  if (!made) return client().join(process::make_id(client().serial(), 1))->cause == Death::Cause::failed_to_start ? 0 : 1;
+  wait_for_answer();
+}
+
+int grant_what_was_started(std::span<const std::byte>) {
+  const auto thing = make_thing();
+  const auto child = client().start({.entry = [](std::span<const std::byte>) { return 0; }});
+  client().join(child);
+  process::Outgoing<Request> request;
+  auto grant = request->initThing().initGrant();
+  grant.setTo(child);
+  grant.initThings(1).set(0, thing);
+  send(request.bytes());
+  wait_for_answer();
+}
+
+int close_it(std::span<const std::byte> other) {
+  client().close_thing(thing_in(other));
+  wait_for_answer();
+}
+int keep_in_it(std::span<const std::byte> other) {
+  client().keep_things(thing_in(other), {make_thing()});
+  wait_for_answer();
+}
+int unkeep_in_it(std::span<const std::byte> other) {
+  client().unkeep_things(thing_in(other), {make_thing()});
+  wait_for_answer();
+}
+int lay_in_it(std::span<const std::byte> other) {
+  client().lay_things(thing_in(other), std::vector<std::vector<process::ThingId>>{{make_thing()}});
+  wait_for_answer();
+}
+int lay_it(std::span<const std::byte> other) {
+  client().lay_things(make_thing(), std::vector<std::vector<process::ThingId>>{{thing_in(other)}});
+  wait_for_answer();
+}
+int end_items_in_it(std::span<const std::byte> other) {
+  client().items_over(thing_in(other), std::vector<process::Ticket>{process::make_id(process::kMainSerial, 1)});
+  wait_for_answer();
+}
+int give_it(std::span<const std::byte> other) {
+  client().give_things(process::kMain, {thing_in(other)});
+  wait_for_answer();
+}
+int say_it_arrived_elsewhere(std::span<const std::byte> other) {
+  client().things_arrived(process::kMain, {thing_in(other)});
+  wait_for_answer();
+}
+int be_the_other_end_of_no_pipe(std::span<const std::byte> other) {
+  client().create_thing(process::ThingKind::second_end, os::make_shared_memory("test", 4096), thing_in(other));
+  wait_for_answer();
+}
+
 int close_and_live(std::span<const std::byte>) {
   ::close(control_socket());
   ::usleep(1000);  // root may notice before our end, or with it
@@ -155,6 +266,38 @@ TEST_CASE("nonsense ends who said it") {
   CHECK(found_out(run(&start_under_anothers_number)));
   CHECK(found_out(run(&start_no_function)));
   CHECK(found_out(run(&stop_main)));
+}
+
+TEST_CASE("what is not there, or not yet, is not opened, and that is all") {
+  const troupe::test::Leftovers leftovers;
+  const auto thing = make_thing();
+  CHECK(run(&open_what_is_not_there, thing).code == 4);
+  CHECK(run(&open_and_make).code == 0);
+  client().close_thing(thing);
+}
+
+TEST_CASE("what a process does not use is not its own to give, to keep or to let go of") {
+  const troupe::test::Leftovers leftovers;
+  const auto thing = make_thing();
+  const auto kept = make_thing();
+  const auto given = make_thing();
+  const auto tickets = client().lay_things(thing, std::vector<std::vector<process::ThingId>>{{kept}});
+  client().give_things(process::kMain, {given});
+  client().close_thing(kept);
+  client().close_thing(given);
+  for (const process::Entry entry : {&make_under_anothers_number, &grant<true>, &grant_what_was_started, &close_it, &keep_in_it,
+                                     &unkeep_in_it, &lay_in_it, &lay_it, &end_items_in_it, &give_it, &be_the_other_end_of_no_pipe}) {
+    const Death death = run(entry, thing);
+    INFO(death.describe());
+    CHECK(found_out(death));
+  }
+  CHECK(found_out(run(&say_it_arrived_elsewhere, given)));
+  CHECK(run(&grant<false>).code == 0);
+  for (const auto still : {thing, kept, given}) CHECK_NOTHROW(client().open_thing(still));
+  client().items_over(thing, tickets);
+  client().things_arrived(process::kMain, {given});
+  for (const auto mine : {kept, given, thing, thing}) client().close_thing(mine);
+  for (const auto gone : {kept, given, thing}) CHECK_THROWS_AS(client().open_thing(gone), troupe::SystemError);
 }
 
 TEST_CASE("what is odd but harmless is left alone") {

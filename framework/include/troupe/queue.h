@@ -87,7 +87,7 @@ class QueueIterator {
 template <class T, QueueOrder order, class Priority = PriorityOf>
 class BasicQueue {
  public:
-  explicit BasicQueue(QueueOptions options = {}) : part_(detail::make_queue(options, order)) {}
+  explicit BasicQueue(QueueOptions options = {}) : part_(detail::make_queue(options, order, ticket_end())) {}
   explicit BasicQueue(std::size_t max_size) : BasicQueue(QueueOptions{.max_size = max_size}) {}
 
   void put(const T& value) { put(value, kForever); }
@@ -99,24 +99,11 @@ class BasicQueue {
   std::size_t put_many(std::span<const T> values, Duration timeout = kForever) {
     std::vector<std::vector<std::byte>> items(values.size());
     std::vector<std::vector<std::uint64_t>> handles(values.size());
-    Kept kept(*part_);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      handles[i] = encode(values[i], items[i]);
-      kept.handles.insert(kept.handles.end(), handles[i].begin(), handles[i].end());
-    }
-    std::size_t put = 0;
-    const auto settle = [&] {
-      kept.handles.clear();
-      for (std::size_t i = put; i < values.size(); ++i) kept.handles.insert(kept.handles.end(), handles[i].begin(), handles[i].end());
-    };
-    try {
-      detail::put_many(*part_, items, deadline_after(timeout), put);
-    } catch (...) {
-      settle();
-      throw;
-    }
-    settle();
-    return put;
+    for (std::size_t i = 0; i < values.size(); ++i) handles[i] = encode(values[i], items[i]);
+    Laid laid(*part_, handles);
+    for (std::size_t i = 0; i < values.size(); ++i) laid.stamp(i, items[i]);
+    detail::put_many(*part_, items, deadline_after(timeout), laid.put);
+    return laid.put;
   }
 
   T get() { return get(kForever); }
@@ -129,8 +116,15 @@ class BasicQueue {
   // Waits for the first, then takes what is there. Empty at the end, or when the time is over.
   std::vector<T> get_many(std::size_t most, Duration timeout = kForever) {
     std::vector<T> values;
+    if constexpr (kHandles<T>) {
+      for (auto got = get_until(detail::deadline_of(timeout)); got.value; got = get_until(detail::kNotAtAll)) {
+        values.push_back(std::move(*got.value));
+        if (values.size() >= most) break;
+      }
+      return values;
+    }
     detail::get_many(*part_, most, detail::deadline_of(timeout),
-                     [&](std::span<const std::byte> item) { values.push_back(take(item)); });
+                     [&](std::span<const std::byte> item) { values.push_back(decode(item)); });
     return values;
   }
 
@@ -174,10 +168,11 @@ class BasicQueue {
     std::optional<Value> value = {};
   };
   Got<T> get_until(Clock::time_point deadline) {
+    if constexpr (kHandles<T>) return get_with_handles(deadline);
     auto& item = detail::item_buffer();
     const auto outcome = detail::get(*part_, item, deadline);
     if (outcome != detail::GetOutcome::item) return {outcome};
-    return {outcome, take(item)};
+    return {outcome, decode(item)};
   }
   Got<Leased<T>> lease_until(Clock::time_point deadline) {
     detail::LeasedItem item;
@@ -190,62 +185,79 @@ class BasicQueue {
       throw;
     }
   }
-  static T decode(std::span<const std::byte> item) { return decode(item, Attachments()); }
-  static T decode(std::span<const std::byte> item, const Attachments& handles) {
-    if (item.size() < kPrefix) throw ProtocolError("an item of a priority queue that has no priority");
-    return wire::Body<T>::read(item.subspan(kPrefix), &handles);
+  static T decode(std::span<const std::byte> item) {
+    if (item.size() < prefix()) throw ProtocolError("an item of a queue that is too short");
+    const Attachments handles;
+    return wire::Body<T>::read(item.subspan(prefix()), &handles);
   }
 
  private:
   detail::PutOutcome put_until(const T& value, Clock::time_point deadline) {
     auto& item = detail::item_buffer();
-    Kept kept(*part_);
-    kept.handles = encode(value, item);
-    const auto outcome = detail::put(*part_, item, deadline);
-    if (outcome == detail::PutOutcome::done) kept.handles.clear();
-    return outcome;
-  }
-  // The queue has no more to do with it: what its handles stand for need not be kept for its sake. (After a lease it is, until the queue is
-  // gone: the item may come back.)
-  T take(std::span<const std::byte> item) {
-    const Attachments handles;
-    Kept kept(*part_);
-    try {
-      T value = decode(item, handles);
-      kept.handles = std::move(handles.arrived);
-      return value;
-    } catch (...) {
-      kept.handles = std::move(handles.arrived);
-      throw;
+    if constexpr (kHandles<T>) {
+      const std::vector<std::uint64_t> handles = encode(value, item);
+      Laid laid(*part_, std::span(&handles, 1));
+      laid.stamp(0, item);
+      const auto outcome = detail::put(*part_, item, deadline);
+      laid.put = outcome == detail::PutOutcome::done ? 1 : 0;
+      return outcome;
+    } else {
+      static_cast<void>(encode(value, item));
+      return detail::put(*part_, item, deadline);
     }
   }
-  // What the queue keeps no more when this goes.
-  struct Kept {
-    explicit Kept(detail::QueuePart& in) : part(in) {}
-    ~Kept() {
-      if (!handles.empty()) detail::unkeep_handles(part, handles);
+  // It is leased until what its handles stand for is open here: who is killed before leaves it to others.
+  Got<T> get_with_handles(Clock::time_point deadline) {
+    detail::LeasedItem item;
+    const auto outcome = detail::lease(*part_, item, deadline);
+    if (outcome != detail::GetOutcome::item) return {outcome};
+    struct Over {
+      ~Over() { detail::settle(part, lease, true); }
+      detail::QueuePart& part;
+      const detail::QueueLease& lease;
+    } over{*part_, item.lease};
+    return {outcome, decode(item.bytes)};
+  }
+  // Items with handles that are being put, which the queue keeps from now on; unless they are not put after all.
+  struct Laid {
+    Laid(detail::QueuePart& in, std::span<const std::vector<std::uint64_t>> handles) : part(in) {
+      if constexpr (kHandles<T>) tickets = detail::lay(in, handles);
     }
-    Kept(const Kept&) = delete;
-    Kept& operator=(const Kept&) = delete;
+    ~Laid() {
+      std::vector<std::uint64_t> left;
+      for (std::size_t i = put; i < tickets.size(); ++i)
+        if (tickets[i] != 0) left.push_back(tickets[i]);
+      if (!left.empty()) detail::over(part, left);
+    }
+    Laid(const Laid&) = delete;
+    Laid& operator=(const Laid&) = delete;
+    void stamp(std::size_t i, std::vector<std::byte>& item) const {
+      if constexpr (kHandles<T>) std::memcpy(item.data() + kRank, &tickets[i], sizeof tickets[i]);
+    }
     detail::QueuePart& part;
-    std::vector<std::uint64_t> handles;
+    std::vector<std::uint64_t> tickets;
+    std::size_t put = 0;
   };
-  // The types are those of the handle, so they need not travel with each item. Its handles, which the queue keeps from now on.
+  // The types are those of the handle, so they need not travel with each item. Returns its handles.
   std::vector<std::uint64_t> encode(const T& value, std::vector<std::byte>& item) {
     wire::check_encodable<T>();
     wire::check_receivable<T>();
-    item.resize(kPrefix + wire::Body<T>::size(value));
-    if constexpr (kPrefix != 0) {
+    item.resize(prefix() + wire::Body<T>::size(value));
+    if constexpr (kRank != 0) {
       const std::uint64_t rank = rank_of(Priority()(value));
       std::memcpy(item.data(), &rank, sizeof rank);
     }
     Attachments attachments;
-    wire::Body<T>::write(std::span(item).subspan(kPrefix), &attachments, value);
-    if (!attachments.handles.empty()) detail::keep_handles(*part_, attachments.handles);
+    wire::Body<T>::write(std::span(item).subspan(prefix()), &attachments, value);
     return std::move(attachments.handles);
   }
 
-  static constexpr std::size_t kPrefix = order == QueueOrder::by_priority ? sizeof(std::uint64_t) : 0;
+  // An item begins with its rank, if it has one; then its ticket, if it may have handles.
+  template <class Item>
+  static constexpr bool kHandles = wire::Form<Item>::kHandles;
+  static constexpr std::size_t kRank = order == QueueOrder::by_priority ? sizeof(std::uint64_t) : 0;
+  static constexpr std::size_t ticket_end() { return kHandles<T> ? kRank + sizeof(std::uint64_t) : 0; }
+  static constexpr std::size_t prefix() { return kHandles<T> ? ticket_end() : kRank; }
 
   std::shared_ptr<detail::QueuePart> part_;
 };

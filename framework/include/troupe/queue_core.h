@@ -66,6 +66,7 @@ struct QueueLease {
   std::uint32_t entry = 0;
   std::uint32_t deliveries = 0;
   std::uint64_t state = 0;
+  std::uint64_t ticket = 0;  // root's number of the item, if it has handles
 };
 struct LeasedItem {
   std::vector<std::byte> bytes;
@@ -78,13 +79,14 @@ inline Clock::time_point deadline_of(Duration timeout) {
   return timeout <= Duration::zero() ? kNotAtAll : deadline_after(timeout);
 }
 
-std::shared_ptr<QueuePart> make_queue(const QueueOptions& options, QueueOrder order);
+// Items begin with what their order needs; then, where they may have handles, comes their ticket, which ends at `ticket_end`.
+std::shared_ptr<QueuePart> make_queue(const QueueOptions& options, QueueOrder order, std::size_t ticket_end);
 // Throws ProtocolError if it is a queue of another order.
 std::shared_ptr<QueuePart> open_queue(std::uint64_t id, QueueOrder order);
 std::uint64_t attach(const QueuePart& queue, Attachments& attachments);
-// Handles in an item belong to the queue.
-void keep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
-void unkeep_handles(QueuePart& queue, const std::vector<std::uint64_t>& handles);
+// Handles in items belong to the queue, until the items are over. Returns their tickets; 0 for an item without handles.
+std::vector<std::uint64_t> lay(QueuePart& queue, std::span<const std::vector<std::uint64_t>> handles);
+void over(QueuePart& queue, std::span<const std::uint64_t> tickets) noexcept;
 
 PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline);
 // `put` is how many, also when it throws.

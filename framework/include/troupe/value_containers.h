@@ -56,6 +56,7 @@ template <class F>
 struct ListForm {
   static constexpr Kind kKind = Kind::pointer;
   static constexpr bool kReceivable = F::kReceivable;
+  static constexpr bool kHandles = F::kHandles;
   static constexpr std::size_t kExtra = kVaries;
 
   static constexpr Element element() {
@@ -273,6 +274,7 @@ struct Form<std::optional<T>> {
   static constexpr Kind kKind = Kind::pointer;
   static constexpr auto kTypes = "optional<" + Form<T>::kTypes + ">";
   static constexpr bool kReceivable = Form<T>::kReceivable;
+  static constexpr bool kHandles = Form<T>::kHandles;
   static constexpr std::size_t kExtra = kVaries;
   static std::size_t extra(const std::optional<T>& value) { return value ? Box::kShape.words() + extra_of<Box>(*value) : 0; }
   static void write(WireWriter& writer, std::byte* pointer, const std::optional<T>& value) {
@@ -293,6 +295,7 @@ struct Form<std::variant<T...>> {
   static constexpr Kind kKind = Kind::structure;
   static constexpr auto kTypes = "variant<" + joined_text(Form<T>::kTypes...) + ">";
   static constexpr bool kReceivable = (Form<T>::kReceivable && ...);
+  static constexpr bool kHandles = (Form<T>::kHandles || ...);
   static constexpr Shape kShape = {1 + ((Form<T>::kKind == Kind::data) || ...), ((Form<T>::kKind != Kind::data) || ...)};
   static constexpr std::size_t kExtra = ((Form<T>::kKind == Kind::data) && ...) ? 0 : kVaries;
   template <class One>

@@ -40,7 +40,8 @@ namespace wire {
 enum class Kind { data, pointer, structure };
 
 // What is known of a type that can be sent:
-//   kKind, kTypes (its name), kReceivable (false for views), kExtra (the words that its pointers lead to, or kVaries)
+//   kKind, kTypes (its name), kReceivable (false for views), kHandles (some may be in it), kExtra (the words that its pointers
+//   lead to, or kVaries)
 //   of data: kBits, put(writer, section, bit, value), get(reader, section, bit)
 //   of pointers: write(writer, pointer, value), read(reader, pointer)
 //   of structures: kShape, fill(writer, struct, value), read(reader, struct)
@@ -147,6 +148,7 @@ template <class... F>
 struct FieldsForm {
   static constexpr Kind kKind = Kind::structure;
   static constexpr bool kReceivable = (F::kReceivable && ...);
+  static constexpr bool kHandles = (F::kHandles || ...);
   static constexpr auto kLayout = layout_of<F...>();
   static constexpr Shape kShape = kLayout.shape;
   static constexpr std::size_t kExtra = [] {
@@ -208,6 +210,7 @@ struct Form<T> {
   static constexpr Kind kKind = Kind::data;
   static constexpr auto kTypes = scalar_text<T>();
   static constexpr bool kReceivable = true;
+  static constexpr bool kHandles = false;
   static constexpr std::size_t kExtra = 0;
   static constexpr unsigned kBits = std::is_same_v<T, bool> ? 1 : sizeof(T) * 8;
 
@@ -230,6 +233,7 @@ inline constexpr bool kAsInMemory = Scalar<T> && !std::is_same_v<T, bool> && !Ha
 struct TextForm {
   static constexpr Kind kKind = Kind::pointer;
   static constexpr auto kTypes = type_text("string");
+  static constexpr bool kHandles = false;
   static constexpr std::size_t kExtra = kVaries;
   static std::size_t extra(std::string_view text) { return text.empty() ? 0 : list_words(text.size() + 1, 8); }
   static void write(WireWriter& writer, std::byte* pointer, std::string_view text) {
@@ -335,6 +339,7 @@ struct CodecForm : Form<typename Codec<T>::Wire> {
   using Wire = typename Codec<T>::Wire;
   using Base = Form<Wire>;
   static constexpr bool kAttaches = requires(const T& value, Attachments& attachments) { Codec<T>::pack(value, attachments); };
+  static constexpr bool kHandles = kAttaches || Base::kHandles;
   static_assert(!kAttaches || Base::kExtra != kVaries, "what a handle travels as must be of fixed size");
   static constexpr auto kTypes = [] {
     if constexpr (requires { Codec<T>::name; }) {
