@@ -7,17 +7,21 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <troupe/duration.h>
+#include <troupe/errors.h>
 
 #include "os/epoll.h"
 #include "os/pidfd.h"
 #include "os/proc.h"
 #include "process/client.h"
 #include "support/catch.h"
+#include "support/stepper.h"
+#include "support/traced.h"
 
 using troupe::Death;
 using namespace std::chrono_literals;
@@ -88,6 +92,34 @@ TEST_CASE("a process that was forked ahead and is killed is not missed") {
     REQUIRE(os::wait_for(pidfd.get(), POLLIN, troupe::Clock::now() + 30s));
     start_one();
   }
+}
+
+TEST_CASE("killed at any system call while it becomes another, what was forked ahead ends as that one, or is not missed") {
+  if (!troupe::test::kStepperWorks) return;
+  std::size_t became = 0;
+  std::size_t calls = 0;
+  for (int whole = 0; whole < 2 && calls < 1000; ++calls) {  // it may have ended because nobody needed it for a while
+    const pid_t pid = spare();
+    std::optional<troupe::test::Traced> victim;
+    try {
+      victim.emplace(pid);
+    } catch (const troupe::SystemError&) {
+      WARN("this machine does not let processes trace others: nothing is killed here");
+      return;
+    }
+    const auto id = client().start({.entry = &check_self, .name = "self 0", .environment = {{"TROUPE_TEST", "self 0"}}});
+    whole = victim->steps(calls) < calls ? whole + 1 : 0;
+    victim->kill();
+    const auto death = client().join(id, 60s);
+    client().forget(id);
+    REQUIRE(death);
+    INFO("killed at stop " << calls << ": " << death->describe());
+    CHECK((*death == Death{Death::Cause::exited, 0, ""} || (death->cause == Death::Cause::signalled && death->code == SIGKILL)));
+    became += death->cause == Death::Cause::signalled ? 1 : 0;
+    start_one();
+  }
+  CHECK(calls < 1000);
+  CHECK(became > calls / 2);
 }
 
 TEST_CASE("a process that was forked ahead and is stopped by a stranger is killed in time like any other") {
