@@ -7,6 +7,7 @@
 #include <troupe/errors.h>
 
 #include "os/affinity.h"
+#include "os/fence.h"
 #include "os/futex.h"
 
 namespace troupe::pipe {
@@ -17,26 +18,15 @@ constexpr std::uint32_t kFramesPerLook = 64;  // at which CPU we are
 // Room for pieces to come, which the sender only claims.
 constexpr std::size_t kReserveMax = std::size_t{64} << 20;
 
-// A full fence when it goes.
-class Held {
- public:
-  Held(shared::OwnerLock& lock, shared::Slot me, Clock::time_point deadline)
-      : lock_(lock), held_(lock.lock_until(me, deadline)) {}
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-  ~Held() {
-    if (held_) lock_.unlock();
-  }
-  explicit operator bool() const { return held_; }
-
- private:
-  shared::OwnerLock& lock_;
-  bool held_;
-};
-
 void wake(HalfWord& epoch) {
   epoch.fetch_add(1, std::memory_order_seq_cst);
   os::futex_wake_all(epoch);
+}
+
+// With those who unlock it, which is no full fence where it is kept.
+void fence_against(const shared::KeptLock& lock) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (lock.is_kept()) os::heavy_fence();
 }
 
 void append(std::vector<std::byte>& bytes, std::span<const std::byte> more) {
@@ -55,7 +45,8 @@ End::End(std::span<std::byte> memory, Side side, shared::Slot slot)
     : header_(&header_of(memory)),
       side_(side),
       record_max_(capacity_of(memory) / 4),
-      me_(slot),
+      send_lock_(header_of(memory).ways[index(side)].send_lock, slot),
+      receive_lock_(header_of(memory).ways[index(other(side))].receive_lock, slot),
       out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side)},
       in_{.way = &header_of(memory).ways[index(other(side))], .ring = ring_of(memory, other(side))} {
   if (sends()) out_.header = ring::Ring(out_.ring).header;
@@ -97,7 +88,7 @@ bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
   const auto count = static_cast<std::uint16_t>(attached << kAttachedShift);
   bool sent = false;
   guarded([&] {
-    const Held held(out_.way->send_lock, me_, Clock::time_point::max());
+    const shared::Held held(send_lock_, Clock::time_point::max());
     sent = bytes.size() < record_max() ? send_record({}, bytes, count) : send_pieces(bytes, count);
   });
   if (sent) tell_receiver();
@@ -155,12 +146,12 @@ void End::wait_for_room() {
   const std::uint64_t position = ring.room_needed();
   const std::uint32_t epoch = out_.way->room_epoch.load(std::memory_order_seq_cst);
   out_.header->room_wanted.store(position, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // with tell_sender(): one of us sees the other's
+  fence_against(out_.way->receive_lock);  // with tell_sender(): one of us sees the other's
   const bool changed = ring.room_came(position) || out_.way->no_receiver.load(std::memory_order_acquire) != 0;
   if (!changed) os::futex_wait(out_.way->room_epoch, epoch);
 }
 
-// After a full fence since the ring was published.
+// After unlocking, or a full fence, since the ring was published.
 void End::tell_receiver() const {
   HalfWord& asleep = out_.header->reader_asleep;
   if (asleep.load(std::memory_order_seq_cst) == 0) [[likely]]
@@ -173,7 +164,7 @@ void End::tell_receiver() const {
 End::Received End::receive(Frame& frame, Clock::time_point deadline) {
   Received received = Received::late;
   guarded([&] {
-    const Held held(in_.way->receive_lock, me_, deadline);
+    const shared::Held held(receive_lock_, deadline);
     if (held) received = receive_locked(frame, deadline);
   });
   if (received == Received::frame) tell_sender();
@@ -250,7 +241,7 @@ std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, Clock::t
 std::uint32_t End::arm() const {
   const std::uint32_t epoch = in_.way->data_epoch.load(std::memory_order_seq_cst);
   in_.header->reader_asleep.store(1, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // with tell_receiver(): one of us sees the other's
+  fence_against(in_.way->send_lock);  // with tell_receiver(): one of us sees the other's
   return epoch;
 }
 
@@ -271,7 +262,7 @@ bool End::poll(Clock::time_point deadline) const {
   return false;
 }
 
-// After a full fence since the ring's head moved.
+// After unlocking, or a full fence, since the ring's head moved.
 void End::tell_sender() const {
   Word& wanted = in_.header->room_wanted;
   const std::uint64_t position = wanted.load(std::memory_order_seq_cst);

@@ -93,7 +93,8 @@ class End {
   PipeHeader* header_;
   const Side side_;
   const std::size_t record_max_;  // others can write to the header
-  shared::Slot me_;
+  shared::KeptLock::User send_lock_;
+  shared::KeptLock::User receive_lock_;
   Channel<ring::RingWriter> out_;  // used under its send_lock
   Channel<ring::RingReader> in_;   // used under its receive_lock
   std::atomic<bool> poisoned_{false};

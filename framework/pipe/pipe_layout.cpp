@@ -25,6 +25,7 @@ void format(std::span<std::byte> memory, const PipeShape& shape) {
   header->version = kPipeVersion;
   header->duplex = shape.duplex ? 1 : 0;
   header->ring_capacity = shape.ring_capacity;
+  for (Way& way : header->ways) way.send_lock.allow_keeping(), way.receive_lock.allow_keeping();
   header->magic = kPipeMagic;
   if (shape.duplex) ring::format_ring(ring_of(memory, Side::first));
   ring::format_ring(ring_of(memory, Side::second));

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "ring/ring_layout.h"
-#include "shared/owner_lock.h"
+#include "shared/kept_lock.h"
 
 namespace troupe::pipe {
 
@@ -25,7 +25,7 @@ namespace troupe::pipe {
 //
 // Who waits sleeps on an epoch. Wishes to be woken stand in the ring's header (reader_asleep, room_wanted).
 inline constexpr std::uint64_t kPipeMagic = 0x6570697065707254;  // "Trpepipe"
-inline constexpr std::uint32_t kPipeVersion = 2;
+inline constexpr std::uint32_t kPipeVersion = 3;
 inline constexpr std::size_t kPipeHeaderSize = 4096;
 
 using HalfWord = std::atomic<std::uint32_t>;
@@ -38,8 +38,8 @@ constexpr std::size_t index(Side side) { return static_cast<std::size_t>(side); 
 
 // One direction.
 struct Way {
-  alignas(ring::kLine) shared::OwnerLock send_lock;
-  alignas(ring::kLine) shared::OwnerLock receive_lock;
+  alignas(ring::kLine) shared::KeptLock send_lock;
+  alignas(ring::kLine) shared::KeptLock receive_lock;
   alignas(ring::kLine) HalfWord data_epoch;  // receivers, and who waits for something to receive, sleep here
   HalfWord no_sender;                        // by root: nobody holds the sending end any more
   alignas(ring::kLine) HalfWord room_epoch;  // a sender sleeps here

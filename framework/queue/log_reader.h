@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "queue/held.h"
@@ -67,5 +69,61 @@ class LogReader {
   const QueueMemory& memory_;
   Segments& segments_;
 };
+
+// Each item passes through these.
+
+[[gnu::always_inline]] inline bool LogReader::peek(const Cursor& cursor, Record& record) {
+  GetSide& get = memory_.control().get;
+  const std::uint64_t segment = memory_.geometry.segment_bytes;
+  std::uint64_t head = cursor.head;
+  std::uint64_t tail = get.tail_seen.load(std::memory_order_relaxed);
+  if (head == tail || !memory_.is_log(head, tail)) [[unlikely]] {
+    if (!refresh(head)) return false;
+    tail = get.tail_seen.load(std::memory_order_relaxed);
+    if (!memory_.is_log(head, tail)) QueueMemory::throw_corrupt("the tail as last seen");
+  }
+  for (;;) {
+    std::byte* place = memory_.at(head);
+    const std::uint64_t word = std::atomic_ref(*reinterpret_cast<std::uint64_t*>(place)).load(std::memory_order_relaxed);
+    const std::uint64_t size = record_size(word);
+    const std::uint64_t length = record_length(size);
+    if (length > segment - (head & (segment - 1)) || length > tail - head) QueueMemory::throw_corrupt("a record that is too long");
+    switch (record_kind(word)) {
+      case RecordKind::item:
+        if (size > memory_.geometry.small_max) QueueMemory::throw_corrupt("a record that is too long");
+        record = {head, head + length, {place + kRecordHeader, size}, {}};
+        return true;
+      case RecordKind::large:
+        if (size != sizeof(LargeItem)) QueueMemory::throw_corrupt("a large item's record");
+        record = {head, head + length, {}, {}};
+        std::memcpy(&record.large, place + kRecordHeader, sizeof(LargeItem));
+        if (record.large.block == 0 || record.large.size > memory_.geometry.item_max) QueueMemory::throw_corrupt("a large item's record");
+        return true;
+      case RecordKind::pad: break;
+    }
+    // A pad fills its segment, and the record for which it was made follows it.
+    if (record_kind(word) != RecordKind::pad || ((head + length) & (segment - 1)) != 0 || length >= tail - head) {
+      QueueMemory::throw_corrupt("a record of no known kind");
+    }
+    head += length;
+  }
+}
+
+inline void LogReader::store(const Cursor& cursor) {
+  GetSide& get = memory_.control().get;
+  Head& head = memory_.control().head;
+  get.stage_head.store(cursor.head, std::memory_order_release);
+  get.stage_count.store(cursor.count, std::memory_order_release);
+  get.stage_bytes.store(cursor.bytes, std::memory_order_release);
+  head.head.store(cursor.head, std::memory_order_release);
+  head.count.store(cursor.count, std::memory_order_release);
+  head.bytes.store(cursor.bytes, std::memory_order_release);
+}
+
+inline void LogReader::commit(const Cursor& cursor) {
+  const std::uint64_t before = memory_.control().head.head.load(std::memory_order_relaxed);
+  store(cursor);
+  if ((before ^ cursor.head) >> memory_.constants.segment_shift != 0) [[unlikely]] give_back_segments(Clock::time_point::min());
+}
 
 }  // namespace troupe::queue

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared/kept_lock.h"
 #include "shared/owner_lock.h"
 
 namespace troupe::queue {
@@ -44,7 +45,7 @@ namespace troupe::queue {
 // What makes this survive kill -9 at any instruction: see log_writer.h, log_reader.h, segments.h, blocks.h, leases.h,
 // ordered_items.h and recover.h.
 inline constexpr std::uint64_t kQueueMagic = 0x6575657571707254;  // "Trpqueue"
-inline constexpr std::uint32_t kQueueVersion = 2;
+inline constexpr std::uint32_t kQueueVersion = 3;
 inline constexpr std::size_t kLine = 128;  // two cache lines, because CPUs fetch them in pairs
 
 using Word = std::atomic<std::uint64_t>;
@@ -82,7 +83,7 @@ struct Constants {
 // The stage words say what a commit will do, before it does it. Whoever finishes the work of a dead user compares the first of
 // them with the committed position, so it is stored before the others.
 struct alignas(kLine) PutSide {
-  shared::OwnerLock lock;
+  shared::KeptLock lock;
   HalfWord closed;
   Word stage_tail;
   Word stage_count;
@@ -101,7 +102,7 @@ struct alignas(kLine) Tail {
 };
 
 struct alignas(kLine) GetSide {
-  shared::OwnerLock lock;
+  shared::KeptLock lock;
   HalfWord reserved;
   Word stage_head;
   Word stage_count;

@@ -118,6 +118,8 @@ os::Descriptor QueueMemory::create(const QueueOptions& options) {
   os::Mapping mapping(memory, up_to(sizeof(ControlArea), kPage));
   auto* control = new (mapping.bytes().data()) ControlArea{};
   std::memcpy(&control->constants, &constants, sizeof constants);
+  control->put.lock.allow_keeping();
+  control->get.lock.allow_keeping();
   return memory;
 }
 

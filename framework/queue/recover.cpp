@@ -13,8 +13,8 @@ namespace troupe::queue {
 namespace {
 
 // A lock that root holds already was left by a root that was killed here: there is only one at a time.
-template <class Finish>
-void take_over(shared::OwnerLock& lock, std::uint32_t slot, Finish finish) {
+template <class Lock, class Finish>
+void take_over(Lock& lock, std::uint32_t slot, Finish finish) {
   if (!lock.take_over(slot) && !lock.take_over(shared::kRootSlot)) return;
   finish();
   lock.unlock();
@@ -23,7 +23,7 @@ void take_over(shared::OwnerLock& lock, std::uint32_t slot, Finish finish) {
 // The order may be half changed.
 void take_over_order(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps) {
   ControlArea& control = memory.control();
-  if (control.put.lock.held_by(slot)) {
+  if (control.put.lock.held_by_dead(slot)) {
     OrderedItems::finish(memory);
     if (steps.order) control.leases.look.store(1, std::memory_order_seq_cst);
   }

@@ -5,6 +5,21 @@
 namespace troupe::queue {
 namespace {
 
+class HeldHeap {
+ public:
+  HeldHeap(SegmentHeap& heap, Owner me, Clock::time_point deadline) : heap_(heap), held_(heap.lock.lock_until(me - 1, deadline)) {}
+  HeldHeap(const HeldHeap&) = delete;
+  HeldHeap& operator=(const HeldHeap&) = delete;
+  ~HeldHeap() {
+    if (held_) heap_.lock.unlock();
+  }
+  explicit operator bool() const { return held_; }
+
+ private:
+  SegmentHeap& heap_;
+  bool held_;
+};
+
 using Target = SegmentPlan::Target;
 SegmentHeap& heap(const QueueMemory& memory) { return memory.control().segments; }
 
@@ -71,7 +86,7 @@ void Segments::carry_out(const Counts& counts, Target target, std::uint64_t inde
 }
 
 bool Segments::extend(Clock::time_point deadline) {
-  Held held(heap(memory_).lock, me_, deadline);
+  const HeldHeap held(heap(memory_), me_, deadline);
   if (!held) return false;
   Counts next = counts();
   std::uint32_t segment;
@@ -95,7 +110,7 @@ bool Segments::extend(Clock::time_point deadline) {
 }
 
 bool Segments::give_back(std::uint64_t logical, Clock::time_point deadline) {
-  Held held(heap(memory_).lock, me_, deadline);
+  const HeldHeap held(heap(memory_), me_, deadline);
   if (!held) return false;
   const std::uint64_t first = counts().freed;
   try {

@@ -40,6 +40,8 @@ SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_
     : memory_(std::move(memory)),
       me_(slot + 1),
       ordered_(checked(memory_, slot).is_ordered()),
+      put_lock_(memory_->control().put.lock, slot),
+      get_lock_(memory_->control().get.lock, slot),
       segments_(*memory_, me_),
       writer_(*memory_, segments_),
       reader_(*memory_, segments_),
@@ -49,7 +51,7 @@ SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_
 
 // Once the shared memory was found broken, nothing in it is to be believed.
 template <class Work>
-auto SharedQueue::guarded(Work work) {
+[[gnu::always_inline]] inline auto SharedQueue::guarded(const Work& work) {
   if (poisoned_.load(std::memory_order_relaxed)) [[unlikely]] throw ProtocolError("this queue's shared memory was overwritten");
   try {
     return work();
@@ -64,13 +66,21 @@ std::uint64_t SharedQueue::item_size_max() const {
   return bytes_max == 0 ? memory_->geometry.item_max : std::min(bytes_max, memory_->geometry.item_max);
 }
 
-void SharedQueue::check(std::size_t size) const {
-  if (size > item_size_max()) [[unlikely]] {
+[[gnu::always_inline]] inline void SharedQueue::check(std::size_t size) const {
+  if (size > item_size_max() || (memory_->constants.order == Order::priority && size < sizeof(std::uint64_t))) [[unlikely]]
+    throw_size(size);
+}
+
+void SharedQueue::throw_size(std::size_t size) const {
+  if (size > item_size_max()) {
     throw std::length_error("an item of " + std::to_string(size) + " bytes does not fit in a queue that takes " + std::to_string(item_size_max()));
   }
-  if (memory_->constants.order == Order::priority && size < sizeof(std::uint64_t)) {
-    throw std::length_error("an item of a priority queue begins with its priority");
-  }
+  throw std::length_error("an item of a priority queue begins with its priority");
+}
+
+inline void SharedQueue::after_taking() {
+  signal(control().room.room);
+  if (control().room.idle.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] tell_idle();
 }
 
 // Putting.
@@ -81,23 +91,34 @@ PutResult SharedQueue::put(std::span<const std::byte> item, Clock::time_point de
     if (item.size() > memory_->geometry.small_max) [[unlikely]] return put_large(item, deadline);
     if (ordered_) [[unlikely]] return insert([&] { return items_.put(item); }, deadline);
     const auto until = lock_deadline(deadline);
-    const auto try_put = [&] {
+    const auto try_put = [&]() __attribute__((always_inline)) {
       auto batch = writer_.begin();
       if (!writer_.append(batch, item, until)) [[unlikely]] return false;
       writer_.commit(batch);
       return true;
     };
+    if (put_now(try_put, until)) [[likely]] return PutResult::done;
     return insert(try_put, deadline);
   });
 }
 
+// Without more ado.
+template <class TryPut>
+[[gnu::always_inline]] inline bool SharedQueue::put_now(const TryPut& try_put, Clock::time_point until) {
+  Held held(put_lock_, until);
+  if (!held || control().put.closed.load(std::memory_order_relaxed) != 0 || !try_put()) [[unlikely]] return false;
+  held.release();
+  signal(control().items);
+  return true;
+}
+
 // Under the put lock, tries to put until it can.
 template <class TryPut>
-PutResult SharedQueue::insert(TryPut try_put, Clock::time_point deadline) {
+[[gnu::noinline]] PutResult SharedQueue::insert(const TryPut& try_put, Clock::time_point deadline) {
   const bool may_wait = memory_->constants.overflow == Overflow::block;
   Waiter waiter(*memory_, control().room.room, &may_have_room, may_wait ? deadline : kNow);
   for (;;) {
-    Held held(control().put.lock, me_, lock_deadline(deadline));
+    Held held(put_lock_, lock_deadline(deadline));
     if (!held) return PutResult::full;
     if (control().put.closed.load(std::memory_order_relaxed) != 0) [[unlikely]] return PutResult::closed;
     if (try_put()) [[likely]] {
@@ -116,14 +137,14 @@ bool SharedQueue::make_room(Clock::time_point deadline) {
   if (ordered_) return memory_->constants.overflow == Overflow::drop_oldest && items_.drop_last();
   const std::uint64_t read = control().head.head.load(std::memory_order_relaxed) >> memory_->constants.segment_shift;
   if (control().segments.freed.load(std::memory_order_relaxed) < read) {
-    Held held(control().get.lock, me_, lock_deadline(deadline));
+    Held held(get_lock_, lock_deadline(deadline));
     if (held && reader_.give_back_segments(lock_deadline(deadline))) return true;
   }
   return memory_->constants.overflow == Overflow::drop_oldest && drop_oldest();
 }
 
 bool SharedQueue::drop_oldest() {
-  Held held(get_lock(), me_, Clock::time_point::max());
+  Held held(get_lock(), Clock::time_point::max());
   if (ordered_) return items_.drop_last();
   auto cursor = reader_.begin();
   LogReader::Record record;
@@ -207,7 +228,7 @@ std::size_t SharedQueue::put_many(Spans items, Clock::time_point deadline) {
 
 // As many small items as there is room for, at once.
 std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
-  Held held(control().put.lock, me_, lock_deadline(deadline));
+  Held held(put_lock_, lock_deadline(deadline));
   if (!held || control().put.closed.load(std::memory_order_relaxed) != 0) return 0;
   auto batch = writer_.begin();
   std::size_t put = 0;
@@ -230,12 +251,21 @@ std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
 // Getting.
 
 template <class Sink>
-GetResult SharedQueue::take(Sink sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
+[[gnu::always_inline]] inline GetResult SharedQueue::take(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
   TROUPE_CHECK(most > 0, "ask for one item at least");
+  {
+    Held held(get_lock(), lock_deadline(deadline));
+    if (held && take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
+  }
+  return take_patiently(sink, leases, most, deadline);
+}
+
+template <class Sink>
+[[gnu::noinline]] GetResult SharedQueue::take_patiently(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
   Waiter waiter(*memory_, control().items, &may_have_items, deadline);
   const Word& puts = ordered_ ? control().tail.count : control().tail.tail;
   for (;;) {
-    Held held(get_lock(), me_, lock_deadline(deadline));
+    Held held(get_lock(), lock_deadline(deadline));
     if (!held) return GetResult::empty;
     if (take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
     if (closed() && is_drained()) return GetResult::ended;
@@ -246,7 +276,7 @@ GetResult SharedQueue::take(Sink sink, LeaseRoom* leases, std::size_t most, Cloc
 
 // Under the get lock, which it releases when it has taken something.
 template <class Sink>
-bool SharedQueue::take_some(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most) {
+[[gnu::always_inline]] inline bool SharedQueue::take_some(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most) {
   if (ordered_) [[unlikely]] return take_ordered(held, sink, leases, most);
   if (leases_.may_be_returned()) [[unlikely]] {
     if (const auto lease = leases_.take_returned()) {
@@ -275,7 +305,7 @@ bool SharedQueue::take_some(Held& held, Sink& sink, LeaseRoom* leases, std::size
 
 // Copies items out, and into leases, up to `most` or to a large one; `record` is the last one looked at.
 template <class Sink>
-std::size_t SharedQueue::copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, LeaseRoom* leases,
+[[gnu::always_inline]] inline std::size_t SharedQueue::copy_small(LogReader::Cursor& cursor, LogReader::Record& record, const Sink& sink, LeaseRoom* leases,
                                     std::size_t most) {
   std::size_t count = 0;
   try {
@@ -287,7 +317,7 @@ std::size_t SharedQueue::copy_small(LogReader::Cursor& cursor, LogReader::Record
         leases->leases[leases->count++] = *lease;
       }
       const std::span<std::byte> room = sink(record.bytes.size());
-      if (!room.empty()) std::memcpy(room.data(), record.bytes.data(), room.size());
+      copy_item(room.data(), record.bytes.data(), room.size());
       LogReader::pass(cursor, record);
     }
   } catch (...) {
@@ -305,7 +335,7 @@ Lease SharedQueue::hold(const LogReader::Record& record, bool leased) {
 }
 
 template <class Sink>
-bool SharedQueue::take_ordered(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most) {
+bool SharedQueue::take_ordered(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most) {
   if (leases) return lease_ordered(held, sink, *leases, most);
   std::optional<Lease> large;
   if (take_small(sink, most) == 0) {
@@ -320,7 +350,7 @@ bool SharedQueue::take_ordered(Held& held, Sink& sink, LeaseRoom* leases, std::s
 }
 
 template <class Sink>
-bool SharedQueue::lease_ordered(Held& held, Sink& sink, LeaseRoom& room, std::size_t most) {
+bool SharedQueue::lease_ordered(Held& held, const Sink& sink, LeaseRoom& room, std::size_t most) {
   std::size_t count = 0;
   for (; count < most; ++count) {
     const auto first = items_.first();
@@ -343,7 +373,7 @@ bool SharedQueue::lease_ordered(Held& held, Sink& sink, LeaseRoom& room, std::si
 
 // Copies items out, up to `most` or to a large one. What was copied is the caller's, also if there is no memory for the next.
 template <class Sink>
-std::size_t SharedQueue::take_small(Sink& sink, std::size_t most) {
+std::size_t SharedQueue::take_small(const Sink& sink, std::size_t most) {
   std::size_t count = 0;
   for (; count < most; ++count) {
     const auto first = items_.first();
@@ -351,7 +381,7 @@ std::size_t SharedQueue::take_small(Sink& sink, std::size_t most) {
     try {
       const auto bytes = items_.bytes(*first);
       const std::span<std::byte> room = sink(bytes.size());
-      if (!room.empty()) std::memcpy(room.data(), bytes.data(), room.size());
+      copy_item(room.data(), bytes.data(), room.size());
     } catch (...) {
       if (count == 0) throw;
       break;
@@ -363,7 +393,7 @@ std::size_t SharedQueue::take_small(Sink& sink, std::size_t most) {
 
 // An item that is ours already: copied out without any lock.
 template <class Sink>
-void SharedQueue::hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases) {
+void SharedQueue::hand_over(const Lease& lease, const Sink& sink, LeaseRoom* leases) {
   try {
     const auto item = leases_.item(lease);
     if (item.large) {
@@ -371,7 +401,7 @@ void SharedQueue::hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases) {
       blocks_.read(item.large->block, sink(item.large->size));
     } else {
       const std::span<std::byte> room = sink(item.bytes.size());
-      if (!room.empty()) std::memcpy(room.data(), item.bytes.data(), room.size());
+      copy_item(room.data(), item.bytes.data(), room.size());
     }
     if (leases) leases->leases[leases->count++] = lease;
   } catch (...) {
@@ -388,7 +418,7 @@ bool SharedQueue::is_drained() {
 
 bool SharedQueue::nothing_comes_back() {
   if (ordered_ && OrderedItems::live(*memory_) == 0) return true;
-  control().room.idle.want.store(1, std::memory_order_seq_cst);  // the last lease to end wakes us
+  declare(*memory_, control().room.idle);  // the last lease to end wakes us
   const auto holders = leases_.holders();
   return !holders.returned && (holders.me || !holders.others);
 }
@@ -403,27 +433,24 @@ bool SharedQueue::ready(Clock::time_point deadline) {
 // With another order: what is said of the items without the lock is right, or was made so in time.
 bool SharedQueue::is_known(Clock::time_point deadline) const {
   if (!OrderedItems::is_stale(*memory_)) return true;
-  Held held(get_lock(), me_, deadline);
+  Held held(get_lock(), deadline);
   if (held) items_.refresh();
   return static_cast<bool>(held);
 }
 
 std::uint32_t SharedQueue::arm() {
   const std::uint32_t epoch = control().items.epoch.load(std::memory_order_seq_cst);
-  control().items.want.store(1, std::memory_order_seq_cst);
+  declare(*memory_, control().items);
   return epoch;
 }
 
 void SharedQueue::pass_on() {
-  control().items.want.store(1, std::memory_order_seq_cst);
+  declare(*memory_, control().items);
   if (may_have_items(*memory_) || closed()) signal(control().items);
 }
 
-// After a full fence, as signal() needs it.
-void SharedQueue::after_taking() {
-  signal(control().room.room);
+void SharedQueue::tell_idle() {
   Wait& idle = control().room.idle;
-  if (idle.want.load(std::memory_order_seq_cst) == 0) [[likely]] return;
   if (!is_idle(Clock::time_point::max()) || idle.want.exchange(0, std::memory_order_seq_cst) == 0) return;
   wake_all(idle);
   wake_all(control().items);
@@ -499,19 +526,19 @@ bool SharedQueue::settled(Work work) {
 }
 
 bool SharedQueue::give_back_ordered(const Lease& lease) {
-  Held held(get_lock(), me_, Clock::time_point::max());
+  Held held(get_lock(), Clock::time_point::max());
   return items_.give_back(lease);
 }
 
 // The block is freed outside of the lock: root does it, if we are killed in between.
 bool SharedQueue::acknowledge_ordered(const Lease& lease) {
-  Held held(get_lock(), me_, Clock::time_point::max());
+  Held held(get_lock(), Clock::time_point::max());
   const auto block = items_.acknowledge(lease);
   held.release();
   if (!block) return false;
   if (*block == 0) return true;
   blocks_.free(*block);
-  Held again(get_lock(), me_, Clock::time_point::max());
+  Held again(get_lock(), Clock::time_point::max());
   items_.free_entry(lease.entry);
   return true;
 }
@@ -532,7 +559,7 @@ bool SharedQueue::take_dead_letter(Bytes& item, Lease& lease) {
 void SharedQueue::close() {
   guarded([&] {
     {
-      Held held(control().put.lock, me_, Clock::time_point::max());
+      Held held(put_lock_, Clock::time_point::max());
       control().put.closed.store(1, std::memory_order_seq_cst);
     }
     wake_all(control().items);
@@ -560,7 +587,7 @@ bool SharedQueue::is_idle(Clock::time_point deadline) const {
 
 std::uint64_t SharedQueue::size() const {
   if (ordered_) {
-    Held held(get_lock(), me_, Clock::time_point::max());
+    Held held(get_lock(), Clock::time_point::max());
     items_.refresh();
     return OrderedItems::waiting(*memory_);
   }

@@ -144,7 +144,9 @@ class SharedQueue {
   };
 
   template <class TryPut>
-  PutResult insert(TryPut try_put, Clock::time_point deadline);
+  bool put_now(const TryPut& try_put, Clock::time_point until);
+  template <class TryPut>
+  PutResult insert(const TryPut& try_put, Clock::time_point deadline);
   PutResult insert_large(std::span<const std::byte> item, BlockId block, Clock::time_point deadline);
   PutResult put_large(std::span<const std::byte> item, Clock::time_point deadline);
   std::size_t append_some(Spans items, Clock::time_point deadline);
@@ -153,20 +155,22 @@ class SharedQueue {
   PutResult refuse();
 
   template <class Sink>
-  GetResult take(Sink sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline);
+  GetResult take(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline);
   template <class Sink>
-  bool take_some(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most);
+  GetResult take_patiently(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline);
   template <class Sink>
-  std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, Sink& sink, LeaseRoom* leases, std::size_t most);
+  bool take_some(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
-  void hand_over(const Lease& lease, Sink& sink, LeaseRoom* leases);
+  std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, const Sink& sink, LeaseRoom* leases, std::size_t most);
+  template <class Sink>
+  void hand_over(const Lease& lease, const Sink& sink, LeaseRoom* leases);
   Lease hold(const LogReader::Record& record, bool leased);
   template <class Sink>
-  bool take_ordered(Held& held, Sink& sink, LeaseRoom* leases, std::size_t most);
+  bool take_ordered(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
-  std::size_t take_small(Sink& sink, std::size_t most);
+  std::size_t take_small(const Sink& sink, std::size_t most);
   template <class Sink>
-  bool lease_ordered(Held& held, Sink& sink, LeaseRoom& room, std::size_t most);
+  bool lease_ordered(Held& held, const Sink& sink, LeaseRoom& room, std::size_t most);
   bool acknowledge_ordered(const Lease& lease);
   bool give_back_ordered(const Lease& lease);
   template <class Work>
@@ -177,17 +181,21 @@ class SharedQueue {
   [[nodiscard]] bool is_known(Clock::time_point deadline) const;
   [[nodiscard]] bool is_idle(Clock::time_point deadline) const;
   void after_taking();
+  void tell_idle();
   void after_returning();
   void check(std::size_t size) const;
+  [[noreturn]] void throw_size(std::size_t size) const;
   template <class Work>
-  auto guarded(Work work);
+  auto guarded(const Work& work);
   [[nodiscard]] ControlArea& control() const { return memory_->control(); }
   // With another order than first in, first out, there is one lock for both ends.
-  [[nodiscard]] shared::OwnerLock& get_lock() const { return ordered_ ? control().put.lock : control().get.lock; }
+  [[nodiscard]] shared::KeptLock::User& get_lock() const { return ordered_ ? put_lock_ : get_lock_; }
 
   std::shared_ptr<const QueueMemory> memory_;
   Owner me_;
   const bool ordered_;  // the items are in items_, and not in the log
+  mutable shared::KeptLock::User put_lock_;
+  mutable shared::KeptLock::User get_lock_;
   Segments segments_;
   LogWriter writer_;
   LogReader reader_;

@@ -34,7 +34,7 @@ bool Waiter::again(const Word& watched, std::uint64_t enough) {
   if (!armed_) {
     if (changes_soon(watched, enough)) return true;
     epoch_ = area_.epoch.load(std::memory_order_seq_cst);
-    area_.want.store(1, std::memory_order_seq_cst);
+    declare(memory_, area_);
     armed_ = true;
     return true;
   }
@@ -44,7 +44,7 @@ bool Waiter::again(const Word& watched, std::uint64_t enough) {
 }
 
 void Waiter::pass_on() {
-  area_.want.store(1, std::memory_order_seq_cst);
+  declare(memory_, area_);
   if (more_(memory_)) signal(area_);
 }
 

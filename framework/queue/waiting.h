@@ -4,6 +4,7 @@
 
 #include <troupe/duration.h>
 
+#include "os/fence.h"
 #include "os/futex.h"
 #include "queue/queue_memory.h"
 
@@ -11,8 +12,8 @@ namespace troupe::queue {
 
 // How users wait for what others will do, and are woken by it. The rules:
 //
-// * A waiter reads `epoch`, sets `want` and then looks again; only then it sleeps on that epoch (Waiter::again()).
-// * Whoever changes something looks at `want` after a full fence; if it is set, takes it back, moves the epoch and wakes one.
+// * A waiter reads `epoch`, sets `want` (declare()) and then looks again; only then it sleeps on that epoch (Waiter::again()).
+// * Whoever changes something looks at `want` when it has unlocked; if it is set, takes it back, moves the epoch and wakes one.
 // * A woken waiter may be one of many, and the others' wish went with the wake-up: so it sets `want` again when it is done, and
 //   hands the signal on if there is more to be had (the baton: Waiter::pass_on()).
 // * A wake-up dies with a killed waker, or with the woken one. recover() therefore moves every epoch and wakes all.
@@ -22,10 +23,16 @@ inline void wake_all(Wait& area) {
   os::futex_wake_all(area.epoch);
 }
 
+// With what comes after it in order with unlocking, which is no full fence where a lock is kept.
+inline void declare(const QueueMemory& memory, Wait& area) {
+  area.want.store(1, std::memory_order_seq_cst);
+  if (memory.control().put.lock.is_kept() || memory.control().get.lock.is_kept()) os::heavy_fence();
+}
+
 void signal_slowly(Wait& area);
 void signal_all_slowly(Wait& area);
 
-// After a change that one waiter may wait for, and a full fence after that.
+// After a change that one waiter may wait for, and after unlocking or a full fence.
 inline void signal(Wait& area) {
   if (area.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] signal_slowly(area);
 }

@@ -3,6 +3,7 @@
 #include <troupe/errors.h>
 
 #include "os/futex.h"
+#include "shared/kept_lock.h"
 #include "shared/spin.h"
 
 namespace troupe::shared {
@@ -16,20 +17,22 @@ bool OwnerLock::try_lock_marked(Slot me) {
   return false;
 }
 
-bool OwnerLock::lock_slow(Slot me, Clock::time_point deadline) {
-  for (int spins = spins_allowed(); spins > 0; --spins) {
+bool OwnerLock::lock_slow(Slot me, Clock::time_point deadline, KeptLock* kept) {
+  for (int spins = spins_allowed(); spins > 0 && (word_.load(std::memory_order_relaxed) & kKept) == 0; --spins) {
     pause();
     if (holder_of(word_.load(std::memory_order_relaxed)) == 0 && try_lock(me)) return true;
   }
   // From here on we hold it marked as having waiters, because others may sleep that were not woken.
   std::uint32_t seen = word_.load(std::memory_order_relaxed);
   while (true) {
-    if ((seen & ~(kWaiters | kAbandoned | kHolder)) != 0) throw ProtocolError("a lock in shared memory is overwritten");
+    if ((seen & kKept) != 0 ? !kept : (seen & ~(kWaiters | kAbandoned | kHolder)) != 0) throw ProtocolError("a lock in shared memory is overwritten");
     if (holder_of(seen) == 0) {
       const std::uint32_t mine = seen | kWaiters | (me + 1);
       if (word_.compare_exchange_weak(seen, mine, std::memory_order_acquire, std::memory_order_relaxed)) return true;
     } else if ((seen & kWaiters) == 0) {
       if (word_.compare_exchange_weak(seen, seen | kWaiters, std::memory_order_relaxed)) seen |= kWaiters;
+    } else if ((seen & kKept) != 0 && kept->take_from_keeper(seen, me)) {
+      return true;
     } else {
       if (!os::futex_wait(word_, seen, deadline)) return try_lock(me);
       seen = word_.load(std::memory_order_relaxed);

@@ -10,10 +10,12 @@
 
 namespace troupe::shared {
 
+class KeptLock;
+
 // A lock in shared memory that knows which process holds it: one word, no pointers, all zero when free.
 //
-//      31       30         29 … 16   15 … 0
-//     | waiters | abandoned |    0   | holder's slot + 1, or 0 |
+//      31       30          29 … 16             15 … 0
+//     | waiters | abandoned | 0: see kept_lock.h | holder's slot + 1, or 0 |
 //
 //     lock.lock(me);
 //     …
@@ -63,13 +65,17 @@ class OwnerLock {
   [[nodiscard]] bool take_over(Slot dead);
 
  private:
+  friend class KeptLock;
   static constexpr std::uint32_t kWaiters = 1U << 31;
   static constexpr std::uint32_t kAbandoned = 1U << 30;
+  static constexpr std::uint32_t kKept = 1U << 29;
+  static constexpr unsigned kKeepsShift = 18, kSeatShift = 16;
+  static constexpr std::uint32_t kKeeps = 1U << 11;
   static constexpr std::uint32_t kHolder = 0xFFFF;
   static constexpr std::uint32_t holder_of(std::uint32_t word) { return word & kHolder; }
 
   bool try_lock_marked(Slot me);
-  bool lock_slow(Slot me, Clock::time_point deadline);
+  bool lock_slow(Slot me, Clock::time_point deadline, KeptLock* kept = nullptr);
   bool unlock_marked(std::uint32_t seen);
   bool pass_from(Slot dead, std::uint32_t next);
   void wake_one();

@@ -37,8 +37,10 @@ void corrupt(const QueueMemory& memory, Random& random) {
   const std::size_t all = memory.mapped().size() / 8;
   const std::size_t constants = kLine / 8;
   const std::size_t word = random() % 2 == 0 ? constants + random() % (control - constants) : control + random() % (all - control);
-  for (const auto& lock : {offsetof(ControlArea, put), offsetof(ControlArea, get), offsetof(ControlArea, segments)}) {
-    if (word == lock / 8) return;
+  const auto in_lock = [&](std::size_t offset, std::size_t size) { return word >= offset / 8 && word < (offset + size + 7) / 8; };
+  if (in_lock(offsetof(ControlArea, put), sizeof(PutSide::lock)) || in_lock(offsetof(ControlArea, get), sizeof(GetSide::lock)) ||
+      in_lock(offsetof(ControlArea, segments), sizeof(SegmentHeap::lock))) {
+    return;
   }
   auto* words = reinterpret_cast<std::uint64_t*>(memory.mapped().data());
   words[word] = nasty(random, words[word]);

@@ -35,6 +35,14 @@ struct KillScenario {
   std::function<bool(SharedQueue&)> relieve;
 };
 
+// As if by the user in slot 0.
+void hold_put_lock(const QueueMemory& memory, bool hold) {
+  static std::optional<shared::KeptLock::User> user;
+  if (!hold) return user->unlock(shared::KeptLock::User::Hold::plain);
+  user.emplace(memory.control().put.lock, 0);
+  REQUIRE(user->lock_until(Clock::time_point::max()) == shared::KeptLock::User::Hold::plain);
+}
+
 enum class State { running, asleep, ended };
 
 State state_of(pid_t pid) {
@@ -232,8 +240,8 @@ std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
     Items items;
     queue.get_many(items, 2);
   });
-  all.push_back({"one who waits for a lock", small(), [](const Memory& memory) { memory->control().put.lock.lock(0); }, put(1), {}, {put(2)},
-                 [](const Memory& memory) { memory->control().put.lock.unlock(); }, never});
+  all.push_back({"one who waits for a lock", small(), [](const Memory& memory) { hold_put_lock(*memory, true); }, put(1), {}, {put(2)},
+                 [](const Memory& memory) { hold_put_lock(*memory, false); }, never});
   return all;
 }
 

@@ -79,7 +79,8 @@ TEST_CASE("who has a deadline does not wait for the lock of a stopped process fo
     const auto memory = make_memory({.order = order});
     SharedQueue queue(memory, 0);
     queue.put(make_item(1), kNow);
-    memory->control().put.lock.lock(1);  // and there its process is stopped
+    shared::KeptLock::User stopped(memory->control().put.lock, 1);
+    shared::Held held(stopped, Clock::time_point::max());  // and there its process is stopped
     const auto soon = Clock::now() + std::chrono::milliseconds(5);
     Bytes item;
     CHECK(queue.ready(kNow));
@@ -91,7 +92,7 @@ TEST_CASE("who has a deadline does not wait for the lock of a stopped process fo
     CHECK_FALSE(queue.ready(soon));
     CHECK_FALSE(queue.join(soon));
     queue.pass_on();
-    memory->control().put.lock.unlock();
+    held.release();
     CHECK(queue.ready(kNow));
     CHECK(next(queue) == 1);
   }

@@ -59,6 +59,23 @@ void add_gets(std::vector<Scenario>& all) {
                  {{one(1, 2) + one(2, 2) + one(3)}, {one(1, 3) + one(2, 2) + one(3)}, {one(2, 2) + one(3)}, {one(2, 3) + one(3)}, {one(3)}}, {0, 2, 4}});
 }
 
+// So often that the victim keeps the lock, and goes on with it.
+void add_kept(std::vector<Scenario>& all) {
+  constexpr std::uint64_t kOften = 12;
+  std::vector<Outcome> first, last;
+  for (std::uint64_t i = 0; i <= kOften; ++i) first.push_back({range(1, i)}), last.push_back({range(i + 1, kOften)});
+  all.push_back({"put often", tiny_options(), [](const Memory&) {}, victim(puts(1, kOften)), first, one_by_one(kOften)});
+  all.push_back({"get often", tiny_options(), [](const Memory& m) { put(m, 1, kOften); }, victim(gets(kOften)), last, one_by_one(kOften)});
+  const auto get_and_join = [](SharedQueue& queue, Progress& progress) {
+    gets(kOften)(queue, progress);
+    Bytes bytes;
+    queue.get(bytes, Clock::now() + std::chrono::microseconds(200));
+    (void)queue.join(kNow);
+  };
+  all.push_back({"get often, and once in vain", tiny_options(), [](const Memory& m) { put(m, 1, kOften); }, victim(get_and_join), last,
+                 one_by_one(kOften)});
+}
+
 void add_leases(std::vector<Scenario>& all) {
   const auto three = [](const Memory& m) { put(m, 1, 3); };
   const std::vector<Outcome> leased_and_over = {{range(1, 3)}, {one(1, 2) + range(2, 3)}, {range(2, 3)}};
@@ -165,6 +182,7 @@ std::vector<Scenario> scenarios() {
   std::vector<Scenario> all;
   add_puts(all);
   add_gets(all);
+  add_kept(all);
   add_leases(all);
   add_waits(all);
   add_recovery(all);

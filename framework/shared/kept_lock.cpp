@@ -1,0 +1,156 @@
+#include "shared/kept_lock.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <troupe/errors.h>
+
+#include "shared/spin.h"
+
+namespace troupe::shared {
+namespace {
+
+constexpr std::uint32_t kStreak = 8;     // before it is kept the first time
+constexpr std::uint32_t kPatience = 16;   // it doubles each time the lock was taken from a keeper, so many times
+
+std::atomic<std::uint64_t> threads_numbered{0};
+
+}  // namespace
+
+// The lock itself.
+
+std::optional<Slot> KeptLock::holder() const {
+  std::uint32_t word = lock_.word_.load(std::memory_order_relaxed);
+  if ((word & OwnerLock::kKept) != 0) {
+    os::heavy_fence();
+    const bool busy = seat_of(word).busy.load(std::memory_order_acquire) != 0;
+    if (!busy) return {};
+  }
+  return lock_.holder();
+}
+
+// It was killed, so that all its stores are to be seen.
+bool KeptLock::held_by_dead(Slot dead) const {
+  const std::uint32_t word = lock_.word_.load(std::memory_order_acquire);
+  if (OwnerLock::holder_of(word) != dead + 1) return false;
+  return (word & OwnerLock::kKept) == 0 || seat_of(word).busy.load(std::memory_order_acquire) != 0;
+}
+
+bool KeptLock::abandon(Slot dead) {
+  const bool held = held_by_dead(dead);
+  lock_.pass_from(dead, held ? OwnerLock::kAbandoned : 0);
+  leave_seat(dead);
+  return held;
+}
+
+bool KeptLock::take_over(Slot dead) {
+  if (!held_by_dead(dead)) return abandon(dead);
+  const bool held = lock_.take_over(dead);
+  leave_seat(dead);
+  return held;
+}
+
+void KeptLock::leave_seat(Slot dead) {
+  for (Seat& seat : seats_) {
+    if (seat.owner.load(std::memory_order_relaxed) != dead + 1) continue;
+    seat.busy.store(0, std::memory_order_relaxed);
+    seat.owner.store(0, std::memory_order_release);
+  }
+}
+
+// Marked as wanted before: from the heavy fence on its keeper either is seen to be busy, or sees that mark before it is. The word counts
+// how often it was kept, lest we take it from another keeper than the one we looked at.
+bool KeptLock::take_from_keeper(std::uint32_t seen, Slot me) {
+  os::heavy_fence();
+  const std::atomic<std::uint32_t>& busy = seat_of(seen).busy;
+  for (int spins = spins_allowed(); busy.load(std::memory_order_acquire) != 0; --spins) {
+    if (spins <= 0 || lock_.word_.load(std::memory_order_relaxed) != seen) return false;
+    pause();
+  }
+  if (!lock_.word_.compare_exchange_strong(seen, OwnerLock::kWaiters | (me + 1), std::memory_order_acq_rel, std::memory_order_relaxed)) return false;
+  taken_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+std::atomic<std::uint32_t>* KeptLock::take_seat(Slot me) {
+  for (Seat& seat : seats_) {
+    std::uint32_t nobody = 0;
+    if (seat.owner.compare_exchange_strong(nobody, me + 1, std::memory_order_acquire, std::memory_order_relaxed) || nobody == me + 1) return &seat.busy;
+  }
+  return nullptr;
+}
+
+// Under the lock.
+std::uint32_t KeptLock::kept_by(Slot me, const std::atomic<std::uint32_t>* busy) {
+  const std::uint32_t count = keeps_.load(std::memory_order_relaxed) + 1;
+  keeps_.store(count, std::memory_order_relaxed);
+  std::uint32_t seat = 0;
+  while (&seats_[seat].busy != busy) ++seat;
+  return OwnerLock::kKept | (count % OwnerLock::kKeeps) << OwnerLock::kKeepsShift | seat << OwnerLock::kSeatShift | (me + 1);
+}
+
+// One process's use of it.
+
+// In a forked child, this is another thread.
+constinit thread_local std::uint64_t KeptLock::User::thread_number = 0;
+void KeptLock::User::number_thread() {
+  static const bool once = [] {
+    const int error = ::pthread_atfork(nullptr, nullptr, [] { thread_number = 0; });
+    if (error != 0) throw SystemError(error, "pthread_atfork");
+    return true;
+  }();
+  static_cast<void>(once);
+  thread_number = threads_numbered.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+KeptLock::User::User(KeptLock& lock, Slot me) : lock_(lock), me_(me), allowed_(lock.allowed_ != 0) {
+  if (allowed_ && !os::join_heavy_fences()) throw SystemError(ENOSYS, "membarrier, which the maker of this lock could call");
+}
+
+KeptLock::User::Hold KeptLock::User::lock_plain(Clock::time_point deadline) {
+  return lock_.lock_.try_lock(me_) || lock_.lock_.lock_slow(me_, deadline, &lock_) ? Hold::plain : Hold::none;
+}
+
+void KeptLock::User::unlock_plain() {
+  if (!may_keep() || !keep()) lock_.lock_.unlock();
+}
+
+// Counts, and says whether it is time. A thread of ours that was robbed of the lock may not have noticed yet: then we must not use its
+// seat.
+bool KeptLock::User::may_keep() {
+  if (!allowed_) return false;
+  const std::uint64_t thread = this_thread();
+  if (lock_.last_.load(std::memory_order_relaxed) != me_ + 1 || thread_ != thread) {
+    lock_.last_.store(me_ + 1, std::memory_order_relaxed);
+    thread_ = thread;
+    streak_ = 0;
+  }
+  return ++streak_ > kStreak << std::min(lock_.taken_.load(std::memory_order_relaxed), kPatience) &&
+         keeper_.load(std::memory_order_acquire) == 0;
+}
+
+bool KeptLock::User::keep() {
+  streak_ = 0;
+  if (!busy_) busy_ = lock_.take_seat(me_);
+  if (!busy_) return false;
+  busy_->store(0, std::memory_order_release);
+  std::uint32_t mine = me_ + 1;
+  kept_ = lock_.kept_by(me_, busy_);
+  if (!lock_.lock_.word_.compare_exchange_strong(mine, kept_, std::memory_order_seq_cst, std::memory_order_relaxed)) return false;
+  keeper_.store(this_thread(), std::memory_order_release);
+  return true;
+}
+
+// It is wanted, or gone already.
+void KeptLock::User::give_up() {
+  std::uint32_t wanted = kept_ | OwnerLock::kWaiters;
+  if (lock_.lock_.word_.compare_exchange_strong(wanted, 0, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+    lock_.taken_.fetch_add(1, std::memory_order_relaxed);
+    lock_.lock_.wake_one();
+  }
+  keeper_.store(0, std::memory_order_release);
+}
+
+}  // namespace troupe::shared
