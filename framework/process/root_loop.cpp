@@ -108,10 +108,6 @@ void RootLoop::bury(Process& process) {
   if (!exit) return postpone(process);
   read_last_output(process);
   const Death death = autopsy(process, *exit);
-  strays_end_ = true;
-  if (roster_.size() <= kFewChildren || !death.normal()) tend_strays();
-  else tend_strays_at(next_look_);
-
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
   timers_.cancel(process.stop_watch);
@@ -130,6 +126,11 @@ void RootLoop::bury(Process& process) {
       tell_down(*client, dead->id, death);
     }
   }
+  // Those who waited for an answer know now; to look for what it left takes as long as telling several of them. Who joins it hears of its
+  // death when that, too, has been told to end.
+  strays_end_ = true;
+  if (roster_.size() < kFewChildren || !death.normal()) tend_strays();
+  else tend_strays_at(next_look_);
   if (dead->uses_service) service_->gone(dead->id);
   if (dead->uses_names) names_.ended(dead->id, death);
   report(dead->id, dead->pid, death, dead->events);
