@@ -18,6 +18,7 @@
 #include "base/witness.h"
 #include "os/affinity.h"
 #include "os/check_call.h"
+#include "os/control_group.h"
 #include "os/epoll.h"
 #include "os/signals.h"
 #include "os/socket.h"
@@ -116,6 +117,7 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
   std::vector<int> keep{birth.socket.get()};
   if (birth.arguments) keep.push_back(birth.arguments.get());
   for (const ThingGrant& thing : birth.things) keep.push_back(thing.memory);
+  if (birth.group >= 0) keep.push_back(birth.group);
   if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
   if (const Heart* heart = Heart::here()) keep.push_back(heart->descriptor());
   origin.close_later_descriptors(keep);
@@ -123,9 +125,17 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
   os::ignore_signal(SIGINT);  // Ctrl-C is for main and for root
 }
 
+// Before it has memory of its own. Where that fails root still looks how much it has.
+void enter_group(int entrance) {
+  if (entrance < 0) return;
+  os::take_me(entrance);
+  ::close(entrance);
+}
+
 // The rest, and its life.
 [[noreturn]] void live_as(const Origin& origin, Birth birth) {
   const ChildSpec& spec = *birth.spec;
+  enter_group(birth.group);
   if (!spec.name.empty()) ::prctl(PR_SET_NAME, spec.name.c_str());
   for (const auto& [name, value] : spec.environment) ::setenv(name.c_str(), value.c_str(), 1);
 

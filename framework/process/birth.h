@@ -27,6 +27,7 @@ struct Birth {
   os::Descriptor error;           // for standard error, where root keeps the end of that
   BlackBox* box = nullptr;
   std::vector<ThingGrant> things;
+  int group = -1;  // the entrance of one that limits its memory, if there is one
 };
 
 // Ties the life of this process to that of its parent, which is `parent`; ends at once if that is dead already.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "os/check_call.h"
+#include "os/control_group.h"
 #include "os/pidfd.h"
 #include "os/signals.h"
 #include "process/birth.h"
@@ -101,6 +102,7 @@ RootLoop& make_root(const Origin& origin, const os::Descriptor& guard) {
 Ending be_guard(Fork fork) {
   const Ending ending = wait_for_root(fork.root, fork.strangers);
   end_all_children(std::move(fork.strangers));
+  os::leave_memory_groups(fork.root, ending.signal != 0);
   return ending;
 }
 

@@ -72,7 +72,7 @@ void RootLoop::launch(ProcessId id, const ChildSpec& spec, os::Descriptor argume
   };
   if (state_ != State::running) return failed("the tree is ending");
   if (!events) spare_due_ = true;  // a program that starts one starts more; a topology does not
-  const bool all_in_packet = !spec.program && !spec.keep_stderr && spec.watchdog == kForever && !grants_.contains(id);
+  const bool all_in_packet = !spec.program && !spec.keep_stderr && spec.watchdog == kForever && spec.limits.memory_max == 0 && !grants_.contains(id);
   auto process = new_process(all_in_packet);
   process->id = id;
   process->name = spec.name;
@@ -107,6 +107,8 @@ void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor argu
   if (process.pid != 0 && wake_spare(process, spec, arguments)) return;
   auto [ours, theirs] = os::socket_pair(os::SocketKind::packets);
   os::Descriptor error = spec.keep_stderr && sink_.usable() ? make_output(process) : os::Descriptor();
+  process.group = memory_group(process, spec.limits);
+  const auto entrance = process.group ? process.group->entrance() : os::Descriptor();
   if (spec.watchdog != kForever) process.heart = std::make_unique<Heart>(spec.watchdog);
   const pid_t root = ::getpid();
   process.pid = os::check_call(::fork(), "fork");
@@ -115,6 +117,7 @@ void RootLoop::fork(Process& process, const ChildSpec& spec, os::Descriptor argu
     Birth birth{process.id, process.serial, &spec, std::nullopt, std::move(theirs), std::move(arguments), std::move(error), process.box};
     if (const Process* starter = roster_.by_serial(starter_of(process.id))) birth.parent = {starter->name, starter->pid};
     birth.things = std::move(process.granted);
+    birth.group = entrance.get();
     live(origin_, root, std::move(birth));
   }
   theirs.reset();  // makes room for the pidfd, so that this cannot fail for want of descriptors

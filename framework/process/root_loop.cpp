@@ -107,6 +107,7 @@ void RootLoop::bury(Process& process) {
   const auto exit = os::reap(process.pid);
   if (!exit) return postpone(process);
   read_last_output(process);
+  judge_group(process, *exit);
   const Death death = autopsy(process, *exit);
   timers_.cancel(process.start_timer);
   timers_.cancel(process.kill_timer);
@@ -116,6 +117,7 @@ void RootLoop::bury(Process& process) {
   introduce_early(process);
   const auto dead = roster_.remove(process, death);
   if (!dead->own_box.bytes().empty()) dead->box = nullptr;
+  dead->group.reset();
   if (dead->over_budget && dead->box) dead->box->over_budget = 0;
   boxes_.give_back(dead->box);
   take_things(*dead, death.normal());
@@ -183,6 +185,7 @@ void RootLoop::tend_strays() {
     if (!has_forefather(pid) && ::kill(pid, SIGKILL) == 0) strays_end_ = true;
   }
   if (strays_end_) hear_child_signals();  // when they end we look again: they may leave some of their own
+  if (groups_) groups_->sweep();
   const auto end = Clock::now();
   next_look_ = end + std::max<Duration>(kStrayDelay, 20 * (end - begin));
 }
@@ -252,6 +255,7 @@ void RootLoop::tell_of_end(bool at_once) {
 void RootLoop::leave_if_done() {
   if (state_ == State::running || roster_.size() > 0) return;
   end_all_children();  // strays
+  if (groups_) groups_->sweep();
   state_ = State::left;
 }
 

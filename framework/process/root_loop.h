@@ -8,7 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "os/control_group.h"
 #include "os/epoll.h"
+#include "os/pidfd.h"
 #include "os/proc.h"
 #include "os/signals.h"
 #include "os/socket.h"
@@ -125,6 +127,8 @@ class RootLoop final : public Root {
   void wait_for_sink();
   void sink_writable();
   void limit_memory(Process& process, const Limits& limits);
+  std::unique_ptr<os::MemoryGroups::Group> memory_group(const Process& process, const Limits& limits);
+  static void judge_group(Process& process, const os::Exit& exit);
   void look_at_memory();
   void judge_memory(Process& process, std::size_t used);
   // What clients ask (root_requests.cpp)
@@ -169,6 +173,8 @@ class RootLoop final : public Root {
   os::SignalReader signals_;
   os::SignalReader child_signals_;  // SIGCHLD: some child of ours, known or stray, has ended
   os::ChildrenList children_;
+  std::unique_ptr<os::MemoryGroups> groups_;  // if there can be any
+  bool groups_tried_ = false;
   Roster roster_;
   Names names_;
   Timers timers_;

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <string_view>
 #include <utility>
 
 #include "os/check_call.h"
+#include "os/proc.h"
 #include "process/root_loop.h"
 
 namespace troupe::process {
@@ -114,6 +116,25 @@ void RootLoop::limit_memory(Process& process, const Limits& limits) {
   process.memory = os::Descriptor(
       os::check_call(::open(fmt::format("/proc/{}/statm", process.pid).c_str(), O_RDONLY | O_CLOEXEC), "open /proc/PID/statm"));
   if (memory_timer_ == 0) memory_timer_ = timers_.at(Clock::now() + kMemoryPeriod, [this] { look_at_memory(); });
+}
+
+// The kernel holds a group to its limit at once, where there can be groups; what lies in files is counted there as well, but given up first.
+std::unique_ptr<os::MemoryGroups::Group> RootLoop::memory_group(const Process& process, const Limits& limits) {
+  if (limits.memory_max == 0) return nullptr;
+  if (!std::exchange(groups_tried_, true)) {
+    const auto ours = os::ControlGroup::ours();
+    auto all = os::descendants_of(::getpid());
+    all.insert(all.end(), {::getpid(), ::getppid()});
+    if (ours) groups_ = os::MemoryGroups::open(*ours, ::getpid(), all);
+  }
+  return groups_ ? groups_->make(process.serial, limits.memory_max) : nullptr;
+}
+
+void RootLoop::judge_group(Process& process, const os::Exit& exit) {
+  const bool by_kernel = exit.signalled && exit.code == SIGKILL && !process.killed && !process.verdict;
+  if (!by_kernel || !process.group || !process.group->ran_out()) return;
+  process.verdict = Death{Death::Cause::out_of_memory, -SIGKILL,
+                          fmt::format("it wanted more than it had, {} are allowed", mebibytes(process.limits.memory_max))};
 }
 
 void RootLoop::look_at_memory() {

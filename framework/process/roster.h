@@ -13,6 +13,7 @@
 #include <troupe/death.h>
 #include <troupe/duration.h>
 
+#include "os/control_group.h"
 #include "os/descriptor.h"
 #include "os/memory.h"
 #include "process/black_box.h"
@@ -69,6 +70,7 @@ struct Process {
   std::string unsent;              // of that, not passed on yet
   Limits limits;
   os::Descriptor memory;           // /proc/PID/statm, where that is limited
+  std::unique_ptr<os::MemoryGroups::Group> group;  // where there is one, in addition
   bool over_budget = false;
   bool executed = false;           // another program, which shares no functions with us
   bool dead = false;               // its last words are being read

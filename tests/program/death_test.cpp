@@ -19,6 +19,7 @@
 #include <troupe/actor_process.h>
 #include <troupe/supervisor.h>
 
+#include "os/control_group.h"
 #include "program/test_supervisor.capnp.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
@@ -267,6 +268,24 @@ TEST_CASE("a process with more memory than it may have is ended, and one above i
                    },
                    ProcessOptions{.limits = {.memory_budget = std::size_t{50} << 20}}))
             .describe() == "exited with code 0");
+}
+
+TEST_CASE("where the kernel limits memory, it does so at once") {
+  if (!kPlain) return;
+  const troupe::test::Leftovers leftovers;
+  const auto in_its_own_group = [] {
+    const auto group = troupe::os::ControlGroup::ours();
+    return group && group->name().starts_with("troupe-") && group->name().find('.') != std::string::npos ? 0 : 1;
+  };
+  const troupe::ProcessOptions limited{.limits = {.memory_max = std::size_t{100} << 20}};
+  if (end_of(Process(in_its_own_group, limited)).code != 0) {
+    WARN("skipped: the memory controller of cgroup version 2 is not delegated to this test alone");
+    return;
+  }
+  // Faster than root looks.
+  const Death death = end_of(Process([] { return std::vector<char>(std::size_t{1} << 30, 'x').back() == 'x' ? 0 : 1; }, limited));
+  CHECK(death.describe() == "out of memory: it wanted more than it had, 100.0 MiB are allowed");
+  CHECK(death.exitcode() == -SIGKILL);
 }
 
 TEST_CASE("actors of a process above its budget are told") {

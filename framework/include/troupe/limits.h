@@ -14,6 +14,9 @@ namespace troupe {
 struct Limits {
   // Bytes of memory that are really there (resident). Root looks ten times a second: above the budget, troupe::over_memory_budget()
   // is true in the process and its actors' on_over_budget() is called; above the maximum it is killed, and its Death is out_of_memory. 0: no limit.
+  // Where the kernel limits groups of processes (cgroup version 2) and lets us, it keeps the maximum itself, at once, and counts what the
+  // process forked, too. That is so where the tree may write to its own group, the memory controller is delegated to that, and nobody else is
+  // in it: `systemd-run --user --scope -p Delegate=yes PROGRAM`. Elsewhere nothing is said of it.
   std::size_t memory_budget = 0;
   std::size_t memory_max = 0;
 
