@@ -1,0 +1,174 @@
+// Where there are no descriptors, or there is no memory, left for what a handle stands for: one clear error at the call, nothing is left of
+// it, and it works again when there is some.
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <troupe/troupe.h>
+
+#include "handles_support.h"
+#include "os/epoll.h"
+#include "os/proc.h"
+#include "support/catch.h"
+#include "support/leftovers.h"
+#include "support/stepper.h"
+
+using namespace troupe;
+using namespace handles_test;
+
+namespace {
+
+// Each makes one, and uses it.
+const std::vector<std::pair<std::string, void (*)()>> kMakers = {
+    {"queue", [] { Queue<int> queue; queue.put(1); }},
+    {"ordered queue", [] { LifoQueue<int> queue; queue.put(1); }},
+    {"pipe", [] { auto [one, other] = Pipe(); one.send(1); }},
+    {"lock", [] { Lock lock; lock.acquire(); }},
+    {"barrier", [] { const Barrier barrier(2); }},
+    {"array", [] { const Array<int> array(1000); }},
+    {"shared memory", [] { const SharedMemory memory(1 << 20); }},
+};
+
+// Lowers a limit of this process as long as it lives.
+class Limit {
+ public:
+  Limit(decltype(RLIMIT_NOFILE) what, rlim_t value) : what_(what) {
+    ::getrlimit(what_, &before_);
+    const rlimit lower{value, before_.rlim_max};
+    ::setrlimit(what_, &lower);
+  }
+  ~Limit() { ::setrlimit(what_, &before_); }
+  Limit(const Limit&) = delete;
+  Limit& operator=(const Limit&) = delete;
+
+ private:
+  decltype(RLIMIT_NOFILE) what_;
+  rlimit before_{};
+};
+
+enum class Outcome { made, refused, wrong };
+
+Outcome outcome(void (*make)()) {
+  try {
+    make();
+    return Outcome::made;
+  } catch (const SystemError& error) {
+    return std::string(error.what()).empty() ? Outcome::wrong : Outcome::refused;
+  } catch (const std::bad_alloc&) {  // of our own memory
+    return Outcome::refused;
+  } catch (const std::exception&) {
+    return Outcome::wrong;
+  }
+}
+
+std::size_t descriptors() { return os::open_descriptors().size(); }
+
+// How many of the makers were not as they should be: refused under the first limit, and made under one of those that follow, without
+// anything left over in between. In a process of its own.
+template <class MakeLimit>
+int count_wrong(rlim_t limits, MakeLimit with) {
+  int wrong = 0;
+  for (const auto& [name, make] : kMakers) {
+    if (outcome(make) != Outcome::made) ++wrong;
+    const std::size_t before = descriptors();
+    bool made = false;
+    for (rlim_t i = 0; i < limits && !made; ++i) {
+      Outcome result{};
+      {
+        const auto limit = with(i);
+        result = outcome(make);
+      }
+      if (result == Outcome::wrong || (i == 0 && result != Outcome::refused) || descriptors() != before) {
+        std::fprintf(stderr, "%s, limit %d: %d\n", name.c_str(), static_cast<int>(i), static_cast<int>(result));
+        ++wrong;
+      }
+      made = result == Outcome::made;
+    }
+    if (!made && outcome(make) != Outcome::made) ++wrong;
+  }
+  return wrong;
+}
+
+// The lowest that is not in use: under a limit of that, there is none left.
+rlim_t lowest_free() {
+  const auto open = os::open_descriptors();
+  int next = 0;
+  while (std::ranges::find(open, next) != open.end()) ++next;
+  return static_cast<rlim_t>(next);
+}
+
+template <class F>
+int exit_code_of(F function) {
+  Process process(function);
+  process.start();
+  process.join();
+  return process.exitcode().value();
+}
+
+}  // namespace
+
+TEST_CASE("without descriptors nothing is made, and it is said") {
+  const troupe::test::Leftovers leftovers;
+  const auto code = exit_code_of([] {
+    return count_wrong(40, [next = lowest_free()](rlim_t more) { return Limit(RLIMIT_NOFILE, next + more); });
+  });
+  CHECK(code == 0);
+}
+
+TEST_CASE("without address space nothing is made, and it is said") {
+  if (!troupe::test::kStepperWorks) return;  // sanitizers take all of it
+  const troupe::test::Leftovers leftovers;
+  const auto code = exit_code_of([] { return count_wrong(1, [](rlim_t) { return Limit(RLIMIT_AS, 4096); }); });
+  CHECK(code == 0);
+}
+
+// The size of a file is what the kernel limits for a process without a cgroup; to the program it is the same as no room.
+TEST_CASE("where shared memory has no room nothing is made, and it is said") {
+  const troupe::test::Leftovers leftovers;
+  const auto code = exit_code_of([] {
+    ::signal(SIGXFSZ, SIG_IGN);
+    return count_wrong(1, [](rlim_t) { return Limit(RLIMIT_FSIZE, 0); });
+  });
+  CHECK(code == 0);
+}
+
+TEST_CASE("who has no descriptor left for a handle that it gets is told, and may get it again") {
+  const troupe::test::Leftovers leftovers;
+  Queue<Lock> locks;
+  std::uint64_t number = 0;
+  {
+    const Lock lock;
+    number = number_of(lock);
+    locks.put(lock);
+  }
+  Process process(
+      [](Queue<Lock> from) {
+        auto item = from.try_lease();
+        return item ? 3 : 4;
+      },
+      locks);
+  Process poor(
+      [](Queue<Lock> from) {
+        const Limit none(RLIMIT_NOFILE, lowest_free());
+        try {
+          static_cast<void>(from.lease());
+          return 1;
+        } catch (const SystemError& error) {
+          return error.code().value() == EMFILE ? 0 : 2;
+        }
+      },
+      locks);
+  poor.start();
+  poor.join();
+  CHECK(poor.exitcode() == 0);
+  process.start();
+  process.join();
+  CHECK(process.exitcode() == 3);
+  check_gone(number);
+}
