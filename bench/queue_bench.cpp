@@ -3,11 +3,16 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <list>
 #include <memory>
+#include <mutex>
+#include <queue>
+#include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -92,8 +97,8 @@ void consume(SharedQueue& queue, How how, std::uint64_t items) {
   }
 }
 
-double our_rate(const bench::Placement& where, std::uint64_t items, std::uint32_t sides, How how) {
-  const auto memory = std::make_shared<const QueueMemory>(QueueMemory::create({.items_max = kCapacity}));
+double our_rate(const bench::Placement& where, std::uint64_t items, std::uint32_t sides, How how, Order order = Order::fifo) {
+  const auto memory = std::make_shared<const QueueMemory>(QueueMemory::create({.items_max = kCapacity, .order = order}));
   const auto with = [&](auto work) {
     return [=](std::uint32_t slot, std::uint64_t count) {
       SharedQueue queue(memory, slot);
@@ -161,6 +166,51 @@ double uncontended_ns(bool put) {
   return seconds / static_cast<double>(kRounds * kCapacity) * 1e9;
 }
 
+// Nanoseconds for a put and a get, while a thousand other items wait. Of random priority: their first eight bytes.
+template <class Put, class Get>
+double pair_ns(Put put, Get get) {
+  constexpr std::uint64_t kPairs = 300'000;
+  bench::pin(bench::Placement::one().self);
+  std::mt19937_64 random(1);
+  std::array<std::byte, kItem> item{};
+  const auto put_one = [&] {
+    const std::uint64_t priority = random() >> 1;
+    std::memcpy(item.data(), &priority, sizeof priority);
+    put(item);
+  };
+  for (std::uint64_t i = 0; i < kCapacity; ++i) put_one();
+  const double begin = bench::now();
+  for (std::uint64_t i = 0; i < kPairs; ++i) put_one(), get(item);
+  return (bench::now() - begin) / kPairs * 1e9;
+}
+
+double our_pair_ns(Order order) {
+  SharedQueue queue(std::make_shared<const QueueMemory>(QueueMemory::create({.order = order})), 0);
+  Bytes got;
+  return pair_ns([&](std::span<const std::byte> item) { queue.put(item); },
+                 [&](std::span<std::byte>) { check(queue.get(got) == GetResult::item, "get"); });
+}
+
+// What a program would write for its own threads.
+double standard_pair_ns(Order order) {
+  using Item = std::array<std::byte, kItem>;
+  const auto after = [](const Item& a, const Item& b) { return std::memcmp(a.data(), b.data(), sizeof(std::uint64_t)) > 0; };
+  std::mutex mutex;
+  std::vector<Item> stack;
+  std::priority_queue<Item, std::vector<Item>, decltype(after)> heap(after);
+  const bool lifo = order == Order::lifo;
+  return pair_ns(
+      [&](const Item& item) {
+        const std::scoped_lock lock(mutex);
+        lifo ? stack.push_back(item) : heap.push(item);
+      },
+      [&](Item& item) {
+        const std::scoped_lock lock(mutex);
+        item = lifo ? stack.back() : heap.top();
+        lifo ? stack.pop_back() : heap.pop();
+      });
+}
+
 std::uint64_t memory_of(const QueueMemory& memory) {
   struct stat status {};
   check(fstat(memory.descriptor().get(), &status) == 0, "fstat");
@@ -199,6 +249,10 @@ int main(int argc, char** argv) {
     row("4 to 4, against 1 to 1", ours(4, How::single), ours(1, How::single), "its own 1 to 1", bench::at_least(0.8));
     row("4 to 4, batches of 32", ours(4, How::batch), boost(4), "Boost message_queue, one by one", {});
     row("1 to 1, leased and acknowledged", ours(1, How::lease), ours(1, How::single), "its own plain get", bench::at_least(0.7));
+    for (const Order order : {Order::lifo, Order::priority}) {
+      const auto ordered = [=] { return our_rate(where, 1'500'000, 1, How::single, order); };
+      row(order == Order::lifo ? "1 to 1, last in, first out" : "1 to 1, by priority", ordered, boost(1), message_queue, {});
+    }
     row("4 to 4, leased and acknowledged", ours(4, How::lease), ours(4, How::single), "its own plain get", bench::at_least(0.7));
   }
   suite.compare({.name = "1 to 1, unpinned", .unit = "items/s",
@@ -206,6 +260,13 @@ int main(int argc, char** argv) {
                  .theirs = [] { return python_rate(30'000); }, .peer = "Python's Queue", .target = bench::at_least(50)});
   suite.measure({.name = "put, uncontended", .unit = "ns", .ours = [] { return uncontended_ns(true); }, .target = bench::at_most(10)});
   suite.measure({.name = "get, uncontended", .unit = "ns", .ours = [] { return uncontended_ns(false); }, .target = bench::at_most(10)});
+  for (const Order order : {Order::lifo, Order::priority}) {
+    suite.compare({.name = order == Order::lifo ? "put and get, last in, first out" : "put and get, by priority, among a thousand",
+                   .unit = "ns",
+                   .ours = [=] { return our_pair_ns(order); },
+                   .theirs = [=] { return standard_pair_ns(order); },
+                   .peer = order == Order::lifo ? "std::vector and std::mutex" : "std::priority_queue and std::mutex"});
+  }
   suite.measure({.name = "a million items, beyond their size", .unit = "B an item", .ours = [] { return memory_after(false); }, .target = bench::at_most(24)});
   suite.measure({.name = "the same queue, drained", .unit = "MiB", .ours = [] { return memory_after(true); }, .target = bench::at_most(1)});
   return suite.finish();

@@ -21,7 +21,8 @@ void try_everything(const std::shared_ptr<const QueueMemory>& memory) {
   Items items;
   Lease lease, dead;
   std::vector<Lease> leases;
-  recover(*memory, 2);
+  recover(*memory, 2, {}, [](Ticket ticket) { return ticket % 2 == 0; });
+  (void)tickets_lost(*memory, {0, 1, 77});
   (void)queue.size(), (void)queue.counts(), (void)queue.join(kNow);
   queue.put(Bytes(100), kNow);
   if (queue.lease(item, lease, kNow) == GetResult::item) queue.give_back(lease);
@@ -36,11 +37,15 @@ void try_everything(const std::shared_ptr<const QueueMemory>& memory) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
+  const auto order = static_cast<Order>(data[0] / 16 % 3);
+  const auto overflow = static_cast<Overflow>(data[1] % (order == Order::priority ? 3 : 4));
   const auto memory = std::make_shared<const QueueMemory>(QueueMemory::create({.items_max = data[0] % 16U,
-                                                                               .overflow = static_cast<Overflow>(data[1] % 4),
+                                                                               .overflow = overflow,
+                                                                               .order = order,
                                                                                .users_max = 4,
                                                                                .deliveries_max = 2,
                                                                                .leases_max = 8,
+                                                                               .ticket_end = 16,
                                                                                .memory_max = 16 << 10,
                                                                                .segment_shift = 12,
                                                                                .segments_kept = 1,
@@ -51,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t all = memory->mapped().size() / 8;
   try {
     SharedQueue queue(memory, 0);
-    for (int i = 0; i < 6; ++i) queue.put(Bytes(static_cast<std::size_t>(i) * 150), kNow);
+    for (int i = 0; i < 6; ++i) queue.put(Bytes(8 + static_cast<std::size_t>(i) * 150), kNow);
     for (std::size_t i = 2; i + 11 <= size; i += 11) {
       std::uint64_t value = 0;
       std::memcpy(&value, data + i + 3, sizeof value);

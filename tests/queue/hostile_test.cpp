@@ -78,6 +78,7 @@ void run(std::uint64_t seed) {
                                    .users_max = 4,
                                    .deliveries_max = 2,
                                    .leases_max = 8,
+                                   .ticket_end = 8,
                                    .memory_max = 16 << 10,
                                    .segment_shift = 12,
                                    .segments_kept = 1,
@@ -91,7 +92,8 @@ void run(std::uint64_t seed) {
       SharedQueue other(memory, 1);  // one that is not poisoned by what it saw before
       std::vector<Lease> its_leases;
       for (int k = 0; k < 4; ++k) use(other, its_leases, random);
-      recover(*memory, 1);
+      recover(*memory, 1, {}, [&](Ticket) { return random() % 2 == 0; });
+      (void)tickets_lost(*memory, {0, 5, ~Ticket{0}});
     } catch (const ProtocolError&) {
     } catch (const std::length_error&) {  // all leases seem taken
     } catch (const SystemError&) {        // a block beyond the end
