@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstring>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -14,11 +16,10 @@
 
 #include "harness.h"
 #include "peers.h"
+#include "pipe_bench.capnp.h"
 
 #ifdef TROUPE_ZEROMQ
 #include <zmq.h>
-
-#include <cstring>
 #endif
 
 namespace {
@@ -109,6 +110,20 @@ double round_trip_us(const bench::Placement& where, int trips) {
   return time;
 }
 
+std::uint64_t read_ends(const troupe::SharedMessage<bench::Blob>& blob) {
+  const auto words = blob->getWords();
+  return words[0] + words[words.size() - 1];
+}
+
+std::size_t free_memory() {
+  std::ifstream info("/proc/meminfo");
+  for (std::string word; info >> word;) {
+    std::size_t kilobytes = 0;
+    if (word == "MemAvailable:" && info >> kilobytes) return kilobytes << 10;
+  }
+  return 0;
+}
+
 // A process sends to itself: what it costs when nobody waits.
 double alone_ns(int frames) {
   auto [from, to] = troupe::Pipe(false);
@@ -119,6 +134,41 @@ double alone_ns(int frames) {
     from.recv_bytes(frame);
   }
   return (bench::now() - start) / frames * 1e9;
+}
+
+// A message that was built in a block, handed over and back by processes that read its first and its last byte; half of a round trip.
+double hand_over_us(const bench::Placement& where, std::size_t size, int trips) {
+  const std::size_t room = size + 4096;
+  auto [ours, theirs] = troupe::Pipe({.block_bytes = room + 4096});
+  const int warm_up = trips / 10;
+  troupe::Process echo(
+      [](Connection pipe, int cpu, int count) {
+        bench::pin(cpu);
+        for (int i = 0; i < count; ++i) {
+          const auto blob = pipe.recv<troupe::SharedMessage<bench::Blob>>();
+          check(read_ends(blob) == 14, "a message of other contents");
+          pipe.send(blob);
+        }
+      },
+      theirs, where.peer, warm_up + trips);
+  bench::pin(where.self);
+  echo.start();
+  theirs.close();
+  auto blob = ours.build<bench::Blob>(room, [&](bench::Blob::Builder builder) {
+    auto words = builder.initWords(static_cast<capnp::uint>(size / sizeof(std::uint64_t)));
+    for (capnp::uint i = 0; i < words.size(); ++i) words.set(i, 7);
+  });
+  double start = 0;
+  for (int i = 0; i < warm_up + trips; ++i) {
+    if (i == warm_up) start = bench::now();
+    ours.send(blob);
+    blob = ours.recv<troupe::SharedMessage<bench::Blob>>();
+    check(read_ends(blob) == 14, "a message of other contents");
+  }
+  const double time = (bench::now() - start) / trips / 2 * 1e6;
+  echo.join();
+  check(echo.exitcode() == 0, "the peer failed");
+  return time;
 }
 
 double make_pipe_us(int pipes) {
@@ -222,6 +272,23 @@ int main(int argc, char** argv) {
                  .unit = "us",
                  .ours = [=] { return round_trip_us(both, 200'000); },
                  .target = bench::at_most(1.5 + lines)});
+  constexpr std::size_t kGigabyte = std::size_t{1} << 30;
+  for (const auto& where : {both, one}) {
+    const auto small = [=] { return hand_over_us(where, kSmall, 20'000); };
+    suite.compare({.name = "zero-copy hand-over of a built message of 4 MiB, " + where.name,
+                   .unit = "us",
+                   .ours = [=] { return hand_over_us(where, 4 * kLarge, 20'000); },
+                   .theirs = small,
+                   .peer = "the same of 64 B",
+                   .target = bench::at_most(1.3)});
+    if (free_memory() < 4 * kGigabyte) continue;
+    suite.compare({.name = "zero-copy hand-over of a built message of 1 GiB, " + where.name,
+                   .unit = "us",
+                   .ours = [=] { return hand_over_us(where, kGigabyte, 20'000); },
+                   .theirs = small,
+                   .peer = "the same of 64 B",
+                   .target = bench::at_most(1.5)});
+  }
   suite.measure({.name = "64 B, send and receive in one process", .unit = "ns", .ours = [] { return alone_ns(2'000'000); }});
   suite.measure({.name = "make a pipe, and drop it", .unit = "us", .ours = [] { return make_pipe_us(500); }});
   return suite.finish();

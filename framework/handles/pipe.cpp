@@ -26,20 +26,34 @@ namespace detail {
 std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const PipeOptions& options) {
   if (!ring::is_capacity(options.ring_bytes) || options.ring_bytes < 1024)
     throw std::invalid_argument("ring_bytes of a pipe: a power of two from 1 KiB to 1 GiB");
-  const pipe::PipeShape shape{.ring_capacity = options.ring_bytes, .duplex = options.duplex};
-  const std::size_t size = pipe::memory_size(shape);
-  os::Descriptor memory = os::make_shared_memory("troupe:pipe", size);
-  pipe::format(os::Mapping(memory, size).bytes(), shape);
+  if (options.block_bytes > pipe::kBlockBytesMax) throw std::invalid_argument("block_bytes of a pipe: 64 TiB at most");
+  const pipe::PipeShape shape{.ring_capacity = options.ring_bytes, .duplex = options.duplex, .block_bytes = options.block_bytes};
+  const std::size_t size = pipe::memory_size(shape), control = pipe::control_size(shape);
+  os::Descriptor memory = os::make_sparse_memory("troupe:pipe", size);
+  os::allocate(memory, 0, control);
+  const os::Mapping mapping(memory, control);
+  pipe::format(mapping.bytes(), shape);
+  std::shared_ptr<BlocksPart> blocks;
+  if (shape.block_bytes != 0) {
+    blocks = program::SharedThing::create<BlocksPart>(process::ThingKind::blocks, memory.duplicate());
+    pipe::header_of(mapping.bytes()).blocks.store(blocks->id(), std::memory_order_relaxed);
+  }
   os::Descriptor same = memory.duplicate();
   auto first = program::SharedThing::create<PipePart>(process::ThingKind::first_end, std::move(memory));
   auto second = program::SharedThing::create<PipePart>(process::ThingKind::second_end, std::move(same), first->id());
   return {std::move(first), std::move(second)};
 }
 
-std::shared_ptr<PipePart> open_pipe(std::uint64_t id) { return program::SharedThing::open<PipePart>(id); }
+std::shared_ptr<PipePart> open_pipe(std::uint64_t id, const Attachments& attachments) {
+  attachments.arrived.push_back(id);
+  auto part = program::SharedThing::open<PipePart>(id);
+  if (part->blocks()) attachments.arrived.push_back(part->blocks()->id());
+  return part;
+}
 
 std::uint64_t attach(const PipePart& end, Attachments& attachments) {
   attachments.handles.push_back(end.id());
+  if (end.blocks()) attachments.handles.push_back(end.blocks()->id());
   return end.id();
 }
 
@@ -73,6 +87,26 @@ void send(PipePart& part, std::vector<std::byte>& bytes, const std::vector<std::
   }
 }
 
+namespace {
+
+void take_handles(PipeFrame& frame, std::size_t count) {
+  const std::size_t size = count * sizeof(std::uint64_t);
+  if (size > frame.bytes.size()) throw ProtocolError("a pipe's peer sent fewer bytes than handles");
+  frame.handles.resize(count);
+  std::memcpy(frame.handles.data(), frame.bytes.data() + (frame.bytes.size() - size), size);
+  frame.bytes.resize(frame.bytes.size() - size);
+}
+
+// The handles that came with it are not wanted.
+void drop(PipePart& part, pipe::Frame& came) {
+  if (came.attached == 0) return;
+  PipeFrame frame{.bytes = std::move(came.bytes), .handles = {}};
+  take_handles(frame, came.attached);
+  arrived(part, frame);
+}
+
+}  // namespace
+
 bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   if (!part.end.receives()) [[unlikely]]
     throw std::logic_error("this end of the pipe only sends");
@@ -83,14 +117,45 @@ bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   part.settle_bell();
   if (received == pipe::End::Received::ended) throw EndOfFile();
   if (received == pipe::End::Received::late) return false;
-  if (came.attached == 0) [[likely]]
-    return true;
-  const std::size_t size = came.attached * sizeof(std::uint64_t);
-  if (size > frame.bytes.size()) throw ProtocolError("a pipe's peer sent fewer bytes than handles");
-  frame.handles.resize(came.attached);
-  std::memcpy(frame.handles.data(), frame.bytes.data() + (frame.bytes.size() - size), size);
-  frame.bytes.resize(frame.bytes.size() - size);
+  if (came.block) [[unlikely]]
+    throw TypeMismatch("a value", "a block of shared memory");
+  if (came.attached != 0) [[unlikely]]
+    take_handles(frame, came.attached);
   return true;
+}
+
+// Blocks.
+
+std::shared_ptr<HeldBlock> make_block(PipePart& part, std::size_t size, bool zeroed) {
+  if (!part.blocks()) throw std::logic_error("no blocks go over this pipe: make it with block_bytes");
+  return std::make_shared<HeldBlock>(HeldBlock{part.blocks(), std::move(*part.blocks()->blocks.make(size, zeroed))});
+}
+
+void send(PipePart& part, const HeldBlock& block) {
+  if (!part.end.sends()) throw std::logic_error("this end of the pipe only receives");
+  if (!part.end.send(block.hold)) throw BrokenPipe();
+}
+
+std::shared_ptr<HeldBlock> receive_block(PipePart& part, Clock::time_point deadline) {
+  if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
+  pipe::Frame came;
+  const auto received = part.end.receive(came, deadline);
+  part.settle_bell();
+  if (received == pipe::End::Received::ended) throw EndOfFile();
+  if (received == pipe::End::Received::late) return nullptr;
+  if (!came.block) {
+    drop(part, came);
+    throw TypeMismatch("a block of shared memory", "a value");
+  }
+  return std::make_shared<HeldBlock>(HeldBlock{part.blocks(), std::move(came.block)});
+}
+
+std::span<std::byte> bytes_of(const HeldBlock& block) { return block.hold.bytes(); }
+void label(HeldBlock& block, std::size_t size, std::uint64_t type) { block.hold.set(size, type); }
+std::uint64_t type_of(const HeldBlock& block) { return block.hold.what().type; }
+void throw_other_type(std::uint64_t expected, std::uint64_t got) {
+  const auto name = [](std::uint64_t type) { return type == 0 ? "plain bytes" : "a message of schema " + std::to_string(type); };
+  throw TypeMismatch(name(expected), name(got));
 }
 
 void arrived(PipePart& part, const PipeFrame& frame) noexcept {

@@ -7,6 +7,7 @@
 #include <troupe/errors.h>
 
 #include "handles/bell.h"
+#include "handles/blocks_part.h"
 #include "os/memory.h"
 #include "pipe/end.h"
 #include "program/shared_thing.h"
@@ -19,12 +20,19 @@ namespace troupe::detail {
 class PipePart final : public program::SharedThing {
  public:
   PipePart(process::ThingId id, process::ThingAccess access)
-      : SharedThing(id, std::move(access)), memory_(map(memory())), side_(side_of(id)), end(memory_.bytes(), side_, slot()) {}
+      : SharedThing(id, std::move(access)),
+        memory_(map(memory())),
+        side_(side_of(id)),
+        blocks_(open_blocks()),
+        end(memory_.bytes(), side_, slot(), blocks_ ? &blocks_->blocks : nullptr) {}
 
   // The other end's number, which root knows it by.
   [[nodiscard]] process::ThingId peer() const {
     return header().ends[pipe::index(other(side_))].load(std::memory_order_relaxed);
   }
+
+  // Null if none go over this pipe.
+  [[nodiscard]] const std::shared_ptr<BlocksPart>& blocks() const { return blocks_; }
 
   // Made when it is first asked for.
   [[nodiscard]] Bell& bell() {
@@ -42,8 +50,15 @@ class PipePart final : public program::SharedThing {
  private:
   static os::Mapping map(const os::Descriptor& memory) {
     const auto size = os::shared_memory_size(memory);
-    if (!size) throw ProtocolError("a handle of what is no shared memory");
-    return {memory, *size};
+    if (!size || *size < pipe::kPipeHeaderSize) throw ProtocolError("a handle of what is no pipe");
+    const os::Mapping header(memory, pipe::kPipeHeaderSize);
+    const auto shape = pipe::shape_of(header.bytes());
+    if (*size != pipe::memory_size(shape)) throw ProtocolError("a handle of what is no pipe");
+    return {memory, pipe::control_size(shape)};
+  }
+  std::shared_ptr<BlocksPart> open_blocks() {
+    const auto id = header().blocks.load(std::memory_order_relaxed);
+    return id == 0 ? nullptr : SharedThing::open<BlocksPart>(id);
   }
   [[nodiscard]] pipe::PipeHeader& header() const { return pipe::header_of(memory_.bytes()); }
   // Whoever makes a pipe makes the part of the first end, then that of the second, before anybody else has a handle of it.
@@ -58,6 +73,7 @@ class PipePart final : public program::SharedThing {
 
   os::Mapping memory_;
   pipe::Side side_;
+  std::shared_ptr<BlocksPart> blocks_;
 
  public:
   pipe::End end;

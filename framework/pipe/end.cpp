@@ -41,12 +41,13 @@ std::size_t capacity_of(std::span<std::byte> memory) {
 
 }  // namespace
 
-End::End(std::span<std::byte> memory, Side side, shared::Slot slot)
+End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks)
     : header_(&header_of(memory)),
       side_(side),
       record_max_(capacity_of(memory) / 4),
       send_lock_(header_of(memory).ways[index(side)].send_lock, slot),
       receive_lock_(header_of(memory).ways[index(other(side))].receive_lock, slot),
+      blocks_(blocks),
       out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side)},
       in_{.way = &header_of(memory).ways[index(other(side))], .ring = ring_of(memory, other(side))} {
   if (sends()) out_.header = ring::Ring(out_.ring).header;
@@ -102,18 +103,43 @@ ring::RingWriter& End::writer() {
   return *out_.index;
 }
 
-bool End::send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
+bool End::send(const BlockHold& block) {
+  if (!block || block.blocks() != blocks_) throw std::logic_error("a block goes over the pipe that it was made for");
+  const BlockReference& what = block.what();
+  bool sent = false;
+  guarded([&] {
+    const shared::Held held(send_lock_, Clock::time_point::max());
+    std::byte* room = claim(sizeof what);
+    if (!room) return;
+    std::memcpy(room, &what, sizeof what);
+    ring::RingWriter& ring = *out_.index;
+    ring.commit(sizeof what, static_cast<std::uint16_t>(Part::block));
+    blocks_->sent(*out_.way, side_, what, ring.committed(), [&] { ring.publish(); });
+    if (out_.frames++ % kFramesPerLook == 0) note_cpu();
+    sent = true;
+  });
+  if (sent) tell_receiver();
+  return sent;
+}
+
+// Null when nobody can receive any more.
+std::byte* End::claim(std::size_t size) {
   ring::RingWriter& ring = writer();
-  const std::size_t size = front.size() + bytes.size();
-  std::byte* room = nullptr;
   while (true) {
     if (out_.way->no_receiver.load(std::memory_order_acquire) != 0) [[unlikely]]
-      return false;
-    if ((room = ring.claim_unzeroed(size)) != nullptr) break;
+      return nullptr;
+    if (std::byte* room = ring.claim_unzeroed(size)) return room;
     wait_for_room();
   }
+}
+
+bool End::send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
+  const std::size_t size = front.size() + bytes.size();
+  std::byte* room = claim(size);
+  if (!room) return false;
   if (!front.empty()) std::memcpy(room, front.data(), front.size());
   if (!bytes.empty()) std::memcpy(room + front.size(), bytes.data(), bytes.size());
+  ring::RingWriter& ring = *out_.index;
   ring.commit(size, tag);
   ring.publish();
   if (out_.frames++ % kFramesPerLook == 0) note_cpu();
@@ -195,6 +221,10 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
       if (in_.frames++ % kFramesPerLook == 0) note_cpu();
       return Received::frame;
     }
+    if (part == Part::block) {
+      receive_block(bytes, frame);
+      return Received::frame;
+    }
     if (part == Part::first) {
       if (bytes.size() <= sizeof missing) throw ProtocolError("a pipe's peer sent a malformed frame");
       std::memcpy(&missing, bytes.data(), sizeof missing);
@@ -216,6 +246,16 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     tell_sender();
   }
+}
+
+void End::receive_block(std::span<const std::byte> bytes, Frame& frame) {
+  BlockReference what;
+  if (!blocks_ || bytes.size() != sizeof what) throw ProtocolError("a pipe's peer sent a malformed block");
+  std::memcpy(&what, bytes.data(), sizeof what);
+  ring::RingReader& ring = *in_.index;
+  frame.bytes.clear();
+  frame.attached = 0;
+  frame.block = blocks_->received(*in_.way, other(side_), what, ring.next_head(), [&] { ring.release(); });
 }
 
 // Nothing: look again. What is missing of a frame whose sender died over it will not come.

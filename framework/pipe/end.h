@@ -9,6 +9,7 @@
 
 #include <troupe/duration.h>
 
+#include "pipe/blocks.h"
 #include "pipe/pipe_layout.h"
 #include "ring/ring_reader.h"
 #include "ring/ring_writer.h"
@@ -19,6 +20,7 @@ namespace troupe::pipe {
 struct Frame {
   std::vector<std::byte> bytes;
   std::size_t attached = 0;  // as it was given to send()
+  BlockHold block = {};      // instead of all that
 };
 
 // One end of a pipe in shared memory, as one process holds it: others may hold the same end under other slots.
@@ -38,7 +40,8 @@ struct Frame {
 // Threads: any; they share their process's slot. One at a time sends and one at a time receives, the others wait for it.
 class End {
  public:
-  End(std::span<std::byte> memory, Side side, shared::Slot slot);
+  // `blocks` are this process's of the same pipe, if any go over it, and must outlive the end.
+  End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks = nullptr);
   End(const End&) = delete;
   End& operator=(const End&) = delete;
 
@@ -47,6 +50,9 @@ class End {
 
   // Waits for room. False when nobody holds the other end any more. Needs sends().
   [[nodiscard]] bool send(std::span<const std::byte> bytes, std::size_t attached = 0);
+
+  // The block itself, which was made here or received here. It may be held on, and sent again.
+  [[nodiscard]] bool send(const BlockHold& block);
 
   enum class Received { frame, ended, late };
   // Needs receives(). A frame that has begun to come in is waited for beyond the deadline, as long as its sender lives.
@@ -80,9 +86,11 @@ class End {
   void note_cpu() const;
   ring::RingWriter& writer();
   ring::RingReader& reader();
+  std::byte* claim(std::size_t size);
   bool send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag);
   bool send_pieces(std::span<const std::byte> bytes, std::uint16_t attached);
   void wait_for_room();
+  void receive_block(std::span<const std::byte> bytes, Frame& frame);
   Received receive_locked(Frame& frame, Clock::time_point deadline);
   std::optional<Received> wait_for_data(std::uint64_t& missing, Clock::time_point deadline);
   void tell_receiver() const;
@@ -95,6 +103,7 @@ class End {
   const std::size_t record_max_;  // others can write to the header
   shared::KeptLock::User send_lock_;
   shared::KeptLock::User receive_lock_;
+  Blocks* blocks_;
   Channel<ring::RingWriter> out_;  // used under its send_lock
   Channel<ring::RingReader> in_;   // used under its receive_lock
   std::atomic<bool> poisoned_{false};

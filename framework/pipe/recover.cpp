@@ -1,6 +1,10 @@
 #include "pipe/recover.h"
 
+#include <troupe/errors.h>
+
 #include "os/futex.h"
+#include "pipe/blocks.h"
+#include "ring/ring.h"
 
 namespace troupe::pipe {
 namespace {
@@ -14,7 +18,48 @@ void wake_all(PipeHeader& header) {
   }
 }
 
+// Done if the ring's index is where it leads. The counts only grow, and nobody else raises this one as long as the dead holds the lock.
+void finish(BlockTable& table, BlockStage& stage, const Word& index, std::array<Word, 2> BlockRecord::*counts, std::size_t side) {
+  const auto block = stage.block.load(std::memory_order_relaxed);
+  if (block >= kBlocksMax) throw ProtocolError("a block that cannot be");
+  if (index.load(std::memory_order_acquire) == stage.position.load(std::memory_order_relaxed))
+    (table.records[block].*counts)[side].store(stage.count.load(std::memory_order_relaxed), std::memory_order_seq_cst);
+  stage.owner.store(0, std::memory_order_release);
+}
+
+template <class Look>
+void free_unused(std::span<std::byte> memory, BlockTable& table, Look look) {
+  for (BlockRecord& record : table.records) {
+    look(record);
+    const auto word = record.state.load(std::memory_order_seq_cst);
+    if (state_of(word) == BlockState::used) free_if_unused(header_of(memory), table, record, word);
+  }
+}
+
 }  // namespace
+
+void recover_blocks(std::span<std::byte> memory, shared::Slot slot) {
+  BlockTable* table = block_table(memory);
+  if (!table || slot >= kHoldersMax) return;
+  for (const Side side : {Side::first, Side::second}) {
+    const auto bytes = ring_of(memory, side);
+    if (bytes.empty()) continue;
+    Way& way = header_of(memory).ways[index(side)];
+    const ring::RingHeader& ring = *ring::Ring(bytes).header;
+    if (way.sending.owner.load(std::memory_order_acquire) == slot + 1)
+      finish(*table, way.sending, ring.tail, &BlockRecord::sent, index(side));
+    if (way.receiving.owner.load(std::memory_order_acquire) == slot + 1)
+      finish(*table, way.receiving, ring.head, &BlockRecord::received, index(side));
+  }
+  const auto bit = std::uint64_t{1} << slot % 64;
+  free_unused(memory, *table, [&](BlockRecord& record) {
+    Word& holders = record.holders[slot / 64];
+    if ((holders.load(std::memory_order_relaxed) & bit) != 0) holders.fetch_and(~bit, std::memory_order_seq_cst);
+  });
+  table->lock.abandon(slot);
+  table->epoch.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake_all(table->epoch);
+}
 
 void recover(std::span<std::byte> memory, Side side, shared::Slot slot) {
   PipeHeader& header = header_of(memory);
@@ -27,6 +72,7 @@ void end_gone(std::span<std::byte> memory, Side side) {
   PipeHeader& header = header_of(memory);
   header.ways[index(side)].no_sender.store(1, std::memory_order_seq_cst);
   header.ways[index(other(side))].no_receiver.store(1, std::memory_order_seq_cst);
+  if (BlockTable* table = block_table(memory)) free_unused(memory, *table, [](BlockRecord&) {});
   wake_all(header);
 }
 

@@ -32,7 +32,7 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
       const auto create = request.getCreate();
       const auto kind = static_cast<ThingKind>(create.getKind());
       if (static_cast<Serial>(create.getId() >> 32) != client.serial) throw ProtocolError("not a number to give");
-      if (kind < ThingKind::queue || kind > ThingKind::second_end) throw ProtocolError("unknown kind of thing");
+      if (kind < ThingKind::queue || kind > ThingKind::blocks) throw ProtocolError("unknown kind of thing");
       return things_.create(create.getId(), kind, descriptors.empty() ? os::Descriptor() : std::move(descriptors.front()),
                             client.serial, create.getFirst());
     }

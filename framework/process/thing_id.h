@@ -12,7 +12,7 @@ namespace troupe::process {
 using ThingId = std::uint64_t;
 
 // How root puts it in order when a user has died.
-enum class ThingKind : std::uint8_t { queue = 1, primitive = 2, first_end = 3, second_end = 4 };  // the last two: of a pipe
+enum class ThingKind : std::uint8_t { queue = 1, primitive = 2, first_end = 3, second_end = 4, blocks = 5 };  // the last three: of a pipe
 
 // Of an item with handles that lies in a queue, never used twice: the serial of whoever puts it, then a counter of its own.
 using Ticket = std::uint64_t;

@@ -36,10 +36,14 @@ bool is_same(const os::Descriptor& one, const os::Descriptor& other) {
 bool is_end(ThingKind kind) { return kind == ThingKind::first_end || kind == ThingKind::second_end; }
 pipe::Side side_of(ThingKind kind) { return kind == ThingKind::first_end ? pipe::Side::first : pipe::Side::second; }
 
-os::Mapping map_pipe_header(const os::Descriptor& memory) {
+// Without the area of its blocks.
+os::Mapping map_pipe(const os::Descriptor& memory) {
   const auto size = os::shared_memory_size(memory);
   if (!size || *size < pipe::kPipeHeaderSize) throw ProtocolError("not a pipe");
-  return {memory, pipe::kPipeHeaderSize};
+  const os::Mapping header(memory, pipe::kPipeHeaderSize);
+  const std::size_t control = pipe::control_size(pipe::shape_of(header.bytes()));
+  if (*size < control) throw ProtocolError("not a pipe");
+  return {memory, control};
 }
 
 // A party from the start: it may die before its first wait(), and the others would wait for ever.
@@ -207,6 +211,8 @@ void Things::ended(Serial user, const End& end) {
   std::vector<ThingId> ids;
   for (auto use = first; use != last; ++use) ids.push_back(use->second);
   uses_.erase(first, last);
+  // Before the ends that they go over: see recover_blocks().
+  std::ranges::partition(ids, [&](ThingId id) { return things_.at(id).kind == ThingKind::blocks; });
   for (const ThingId id : ids) {
     Thing& thing = things_.at(id);
     const auto mine = std::ranges::find(thing.users, user, &User::serial);
@@ -284,7 +290,9 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
   if (!thing.memory || thing.broken) return;
   try {
     if (is_end(thing.kind)) {
-      pipe::recover(map_pipe_header(thing.memory).bytes(), side_of(thing.kind), slot);
+      pipe::recover(map_pipe(thing.memory).bytes(), side_of(thing.kind), slot);
+    } else if (thing.kind == ThingKind::blocks) {
+      pipe::recover_blocks(map_pipe(thing.memory).bytes(), slot);
     } else if (thing.kind == ThingKind::queue) {
       const auto is_over = [&](Ticket item) { return !thing.items.contains(item); };
       queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot, {}, is_over);
@@ -301,7 +309,7 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
 void Things::tell_other_end(const Thing& thing) {
   if (!is_end(thing.kind) || !thing.memory) return;
   try {
-    pipe::end_gone(map_pipe_header(thing.memory).bytes(), side_of(thing.kind));
+    pipe::end_gone(map_pipe(thing.memory).bytes(), side_of(thing.kind));
   } catch (const std::exception&) {  // those at the other end find out by themselves that it was overwritten
   }
 }

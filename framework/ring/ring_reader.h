@@ -61,6 +61,8 @@ class RingReader {
 
   [[nodiscard]] RingHeader& header() const { return *ring_.header; }
   [[nodiscard]] std::uint64_t head() const { return head_; }
+  // Where release() will move it.
+  [[nodiscard]] std::uint64_t next_head() const { return next_; }
 
  private:
   [[nodiscard]] std::uint64_t read_word() const {

@@ -83,6 +83,7 @@ class RingWriter {
   [[nodiscard]] RingHeader& header() const { return *ring_.header; }
   [[nodiscard]] std::size_t capacity() const { return ring_.capacity; }
   [[nodiscard]] std::uint64_t published() const { return published_; }
+  [[nodiscard]] std::uint64_t committed() const { return tail_; }
 
  private:
   [[nodiscard]] std::byte* at(std::uint64_t position) const { return ring_.frames + (position & mask_); }

@@ -14,3 +14,9 @@ struct Ask {}
 struct Goods {
   basket @0 :Value;   # a queue with the goods in it, and a lock
 }
+
+struct Picture {
+  name   @0 :Text;
+  pixels @1 :Data;
+  next   @2 :Picture;
+}

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <troupe/block.h>
 #include <troupe/duration.h>
 #include <troupe/value.h>
 
@@ -32,6 +33,7 @@ class BrokenPipe : public std::runtime_error {
 struct PipeOptions {
   bool duplex = true;                               // or: the first only receives, the second only sends
   std::size_t ring_bytes = std::size_t{256} << 10;  // of shared memory each way: a power of two, 1 KiB to 1 GiB
+  std::size_t block_bytes = 0;                      // for all Blocks at a time (see block.h), 512 at most; only what is used takes memory
 };
 
 namespace detail {
@@ -44,7 +46,7 @@ struct PipeFrame {
 };
 
 std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const PipeOptions& options);
-std::shared_ptr<PipePart> open_pipe(std::uint64_t id);
+std::shared_ptr<PipePart> open_pipe(std::uint64_t id, const Attachments& attachments);
 std::uint64_t attach(const PipePart& end, Attachments& attachments);
 
 [[nodiscard]] bool can_send(const PipePart& end);
@@ -55,6 +57,10 @@ void send(PipePart& end, std::span<const std::byte> bytes);
 void send(PipePart& end, std::vector<std::byte>& bytes, const std::vector<std::uint64_t>& handles);
 // False if there was none in time. Throws EndOfFile.
 bool receive(PipePart& end, PipeFrame& frame, Clock::time_point deadline);
+std::shared_ptr<HeldBlock> make_block(PipePart& end, std::size_t size, bool zeroed);
+void send(PipePart& end, const HeldBlock& block);
+// Null if there was none in time. Throws EndOfFile; TypeMismatch for what is no block.
+std::shared_ptr<HeldBlock> receive_block(PipePart& end, Clock::time_point deadline);
 // The handles that came with a frame are open now, or not wanted.
 void arrived(PipePart& end, const PipeFrame& frame) noexcept;
 bool poll(PipePart& end, Clock::time_point deadline);
@@ -122,6 +128,29 @@ class Connection {
   // Into `bytes`, whose memory is used again.
   void recv_bytes(std::vector<std::byte>& bytes);
 
+  // Memory for what is to go over this pipe without being copied, see block.h; then send() and recv() it as any value. It waits until there
+  // is so much room among block_bytes: others have to let go of theirs. It may show what older blocks left. Throws std::logic_error where no
+  // block_bytes were asked for, std::length_error for more than them, SystemError when there is no memory.
+  [[nodiscard]] Block make_block(std::size_t size) { return Block(detail::make_block(end(), size, false)); }
+  void send(const Block& block) { detail::send(end(), *block.held_); }
+
+  // The same for a message, which `fill` builds in place. It may take `size` bytes at most, else std::length_error.
+  template <class T, class Fill>
+    requires std::is_invocable_v<Fill, typename T::Builder>
+  [[nodiscard]] SharedMessage<T> build(std::size_t size, Fill&& fill) {
+    auto held = detail::make_block(end(), (size + 15) / 8 * 8, true);  // with a word for its root
+    {
+      detail::BlockBuilder builder(detail::bytes_of(*held));
+      fill(builder.template initRoot<T>());
+      detail::label(*held, builder.getSegmentsForOutput()[0].size() * sizeof(capnp::word), capnp::typeId<T>());
+    }
+    return SharedMessage<T>(Block(std::move(held)));
+  }
+  template <class T>
+  void send(const SharedMessage<T>& message) {
+    send(message.kept_->block);
+  }
+
   // Something can be received, or the file has ended, within `timeout`.
   [[nodiscard]] bool poll(Duration timeout = Duration::zero()) {
     return detail::poll(end(), timeout <= Duration::zero() ? Clock::time_point::min() : deadline_after(timeout));
@@ -151,8 +180,18 @@ class Connection {
   }
   template <class T>
   std::optional<T> receive(Clock::time_point deadline) {
-    wire::check_receivable<T>();
     auto& end = this->end();
+    if constexpr (detail::is_block<T>) {
+      auto held = detail::receive_block(end, deadline);
+      if (!held) return {};
+      return T(Block(std::move(held)));
+    } else {
+      return receive_value<T>(end, deadline);
+    }
+  }
+  template <class T>
+  static std::optional<T> receive_value(detail::PipePart& end, Clock::time_point deadline) {
+    wire::check_receivable<T>();
     auto& frame = detail::frame_buffer();
     if (!detail::receive(end, frame, deadline)) return {};
     if (frame.handles.empty()) [[likely]]
@@ -184,8 +223,7 @@ struct Codec<Connection> {
     return detail::attach(connection.end(), attachments);
   }
   static Connection unpack(Wire id, const Attachments& attachments) {
-    attachments.arrived.push_back(id);
-    return Connection(detail::open_pipe(id));
+    return Connection(detail::open_pipe(id, attachments));
   }
 };
 

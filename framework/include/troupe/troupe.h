@@ -5,6 +5,7 @@
 #include <troupe/actor_process.h>
 #include <troupe/address.h>
 #include <troupe/ask.h>
+#include <troupe/block.h>
 #include <troupe/catalog.h>
 #include <troupe/death.h>
 #include <troupe/duration.h>
