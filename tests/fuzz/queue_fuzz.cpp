@@ -63,8 +63,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const std::size_t place = data[i + 1] | std::size_t{data[i + 2]} << 8;
       const std::size_t word = data[i] % 2 == 0 ? kConstants + place % (kSteering - kConstants) : kSteering + place % (all - kSteering);
       // A lock that is held by nobody who lives would be waited for, as it must.
-      const bool lock = word == offsetof(ControlArea, put) / 8 || word == offsetof(ControlArea, get) / 8 || word == offsetof(ControlArea, segments) / 8;
-      if (!lock) words[word] = data[i] % 4 < 2 ? value : words[word] + value;
+      const auto in_lock = [&](std::size_t offset, std::size_t bytes) { return word >= offset / 8 && word < (offset + bytes + 7) / 8; };
+      const bool is_lock = in_lock(offsetof(ControlArea, put), sizeof(PutSide::lock)) ||
+                           in_lock(offsetof(ControlArea, get), sizeof(GetSide::lock)) ||
+                           in_lock(offsetof(ControlArea, segments), sizeof(SegmentHeap::lock));
+      if (!is_lock) words[word] = data[i] % 4 < 2 ? value : words[word] + value;
     }
     try_everything(memory);
   } catch (const ProtocolError&) {
