@@ -31,10 +31,6 @@ void for_each(const QueueMemory& memory, std::uint32_t used, Look look) {
 
 }  // namespace
 
-std::uint32_t Leases::used(const QueueMemory& memory) {
-  return std::min(memory.control().leases.used.load(std::memory_order_acquire), memory.constants.leases_max);
-}
-
 std::optional<std::uint32_t> Leases::free_entry() {
   const auto is_free = [&](std::uint32_t i) { return memory_.entry(i).state.load(std::memory_order_acquire) == 0; };
   const std::uint32_t before = used(memory_);
@@ -57,17 +53,6 @@ Lease Leases::become(std::uint32_t entry, State state, std::uint32_t deliveries)
   memory_.entry(entry).state.store(lease.state, std::memory_order_release);
   hint_.store(entry + 1, std::memory_order_relaxed);
   return lease;
-}
-
-std::optional<Lease> Leases::hold(std::uint64_t position, std::span<const std::byte> bytes) {
-  const auto i = free_entry();
-  if (!i) return {};
-  LeaseEntry& entry = memory_.entry(*i);
-  if (!bytes.empty()) std::memcpy(memory_.lease_data(*i), bytes.data(), bytes.size());
-  entry.position.store(position, std::memory_order_relaxed);
-  entry.size.store(bytes.size(), std::memory_order_relaxed);
-  entry.block.store(0, std::memory_order_relaxed);
-  return become(*i, State::held, 1);
 }
 
 std::optional<Lease> Leases::hold(std::uint64_t position, const LargeItem& item, State as) {
@@ -122,12 +107,6 @@ Leases::Item Leases::item(const Lease& lease) const {
   if (block != 0) return {{}, LargeItem{block, size}};
   if (size > memory_.geometry.small_max) QueueMemory::throw_corrupt("a leased item that is too large");
   return {{memory_.lease_data(lease.entry), size}, {}};
-}
-
-bool Leases::acknowledge(const Lease& lease) {
-  if (!settle(memory_, lease.entry, lease.state, me_)) return false;
-  hint_.store(lease.entry, std::memory_order_relaxed);
-  return true;
 }
 
 // Ends a lease. An item in a block is marked `over` first: whoever is killed then has its block freed by root.

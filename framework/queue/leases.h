@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <span>
 
 #include "queue/blocks.h"
+#include "queue/copy.h"
 #include "queue/held.h"
 #include "queue/queue_memory.h"
 
@@ -59,7 +61,7 @@ class Leases {
   Leases(const QueueMemory& memory, Owner me) : memory_(memory), me_(me) {}
 
   // A lease of the record at `position`: of `bytes`, or else of `block` with an item of that size. Nothing if there is no free entry.
-  [[nodiscard]] std::optional<Lease> hold(std::uint64_t position, std::span<const std::byte> bytes);
+  [[nodiscard]] bool hold(std::uint64_t position, std::span<const std::byte> bytes, Lease& lease);
   [[nodiscard]] std::optional<Lease> hold(std::uint64_t position, const LargeItem& item, State as);
   // The head did not move past it after all.
   void cancel(const Lease& lease);
@@ -96,7 +98,9 @@ class Leases {
 
  private:
   [[nodiscard]] LeaseHeap& heap() const { return memory_.control().leases; }
-  [[nodiscard]] static std::uint32_t used(const QueueMemory& memory);
+  [[nodiscard]] static std::uint32_t used(const QueueMemory& memory) {
+    return std::min(memory.control().leases.used.load(std::memory_order_acquire), memory.constants.leases_max);
+  }
   [[nodiscard]] std::optional<std::uint32_t> free_entry();
   [[nodiscard]] Lease become(std::uint32_t entry, State state, std::uint32_t deliveries);
   [[nodiscard]] std::optional<Lease> take_first(State from, State to);
@@ -108,5 +112,39 @@ class Leases {
   Owner me_;
   std::atomic<std::uint32_t> hint_{0};  // an entry that we freed
 };
+
+// Each leased item passes through these.
+
+[[gnu::always_inline]] inline bool Leases::hold(std::uint64_t position, std::span<const std::byte> bytes, Lease& lease) {
+  std::uint32_t i = hint_.load(std::memory_order_relaxed);
+  if (i >= used(memory_) || memory_.entry(i).state.load(std::memory_order_acquire) != 0) [[unlikely]] {
+    const auto found = free_entry();
+    if (!found) return false;
+    i = *found;
+  }
+  LeaseEntry& entry = memory_.entry(i);
+  copy_item(memory_.lease_data(i), bytes.data(), bytes.size());
+  entry.position.store(position, std::memory_order_relaxed);
+  entry.size.store(bytes.size(), std::memory_order_relaxed);
+  entry.block.store(0, std::memory_order_relaxed);
+  lease.entry = i;
+  lease.state = word_of(State::held, me_, 1);
+  entry.state.store(lease.state, std::memory_order_release);
+  hint_.store(i + 1, std::memory_order_relaxed);
+  return true;
+}
+
+// While it is held, nobody but its holder changes it: root only does when that is dead.
+[[gnu::always_inline]] inline bool Leases::acknowledge(const Lease& lease) {
+  LeaseEntry& entry = memory_.entry(lease.entry);
+  if (entry.block.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    if (!settle(memory_, lease.entry, lease.state, me_)) return false;
+  } else {
+    if (entry.state.load(std::memory_order_relaxed) != lease.state) [[unlikely]] return false;
+    entry.state.store(0, std::memory_order_release);
+  }
+  hint_.store(lease.entry, std::memory_order_relaxed);
+  return true;
+}
 
 }  // namespace troupe::queue

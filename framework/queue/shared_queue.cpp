@@ -311,10 +311,11 @@ template <class Sink>
   try {
     for (; count < most && reader_.peek(cursor, record) && record.large.block == 0; ++count) {
       if (leases) {
-        const auto lease = leases_.hold(record.start, record.bytes);
-        if (!lease && count > 0) break;
-        if (!lease) throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
-        leases->leases[leases->count++] = *lease;
+        if (!leases_.hold(record.start, record.bytes, leases->leases[leases->count])) [[unlikely]] {
+          if (count > 0) break;
+          throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
+        }
+        ++leases->count;
       }
       const std::span<std::byte> room = sink(record.bytes.size());
       copy_item(room.data(), record.bytes.data(), room.size());
@@ -496,13 +497,12 @@ GetResult SharedQueue::lease_many(Items& items, std::vector<Lease>& leases, std:
 
 bool SharedQueue::acknowledge(const Lease& lease) {
   TROUPE_CHECK(lease.entry < memory_->constants.leases_max, "only leases of this queue can be acknowledged");
-  const auto work = [&] {
-    const bool was_ours = ordered_ ? acknowledge_ordered(lease) : leases_.acknowledge(lease);
-    signal_all(control().room.blocks);
-    after_taking();
-    return was_ours;
-  };
-  return ordered_ ? settled(work) : work();
+  if (ordered_) return settled([&] { return acknowledge_ordered(lease); });
+  if (!leases_.acknowledge(lease)) return false;
+  control().get.lock.may_be_kept() ? os::light_fence() : std::atomic_thread_fence(std::memory_order_seq_cst);  // with declare()
+  signal_all(control().room.blocks);
+  if (control().room.idle.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] tell_idle();
+  return true;
 }
 
 bool SharedQueue::give_back(const Lease& lease) {
@@ -530,8 +530,15 @@ bool SharedQueue::give_back_ordered(const Lease& lease) {
   return items_.give_back(lease);
 }
 
-// The block is freed outside of the lock: root does it, if we are killed in between.
 bool SharedQueue::acknowledge_ordered(const Lease& lease) {
+  const bool was_ours = free_ordered(lease);
+  signal_all(control().room.blocks);
+  after_taking();
+  return was_ours;
+}
+
+// The block is freed outside of the lock: root does it, if we are killed in between.
+bool SharedQueue::free_ordered(const Lease& lease) {
   Held held(get_lock(), Clock::time_point::max());
   const auto block = items_.acknowledge(lease);
   held.release();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,13 +26,13 @@ using Bytes = std::vector<std::byte>;
 // Several items in one buffer.
 class Items {
  public:
-  void clear() { bytes_.clear(), ends_.clear(); }
+  void clear() { ends_.clear(); }
   // Room for one more, to be filled in.
   std::span<std::byte> add(std::size_t size) {
-    const std::size_t start = bytes_.size();
-    bytes_.resize(start + size);
-    ends_.push_back(bytes_.size());
-    return std::span(bytes_).subspan(start);
+    const std::size_t start = ends_.empty() ? 0 : ends_.back();
+    if (bytes_.size() - start < size) [[unlikely]] bytes_.resize(std::max(start + size, 2 * bytes_.size()));
+    ends_.push_back(start + size);
+    return std::span(bytes_).subspan(start, size);
   }
   [[nodiscard]] std::size_t size() const { return ends_.size(); }
   [[nodiscard]] bool empty() const { return ends_.empty(); }
@@ -41,7 +42,7 @@ class Items {
   }
 
  private:
-  Bytes bytes_;
+  Bytes bytes_;  // more than is filled
   std::vector<std::size_t> ends_;
 };
 
@@ -172,6 +173,7 @@ class SharedQueue {
   template <class Sink>
   bool lease_ordered(Held& held, const Sink& sink, LeaseRoom& room, std::size_t most);
   bool acknowledge_ordered(const Lease& lease);
+  bool free_ordered(const Lease& lease);
   bool give_back_ordered(const Lease& lease);
   template <class Work>
   bool settled(Work work);

@@ -23,10 +23,13 @@ inline void wake_all(Wait& area) {
   os::futex_wake_all(area.epoch);
 }
 
-// With what comes after it in order with unlocking, which is no full fence where a lock is kept.
+// With what comes after it in order with unlocking, which is no full fence where a lock is kept. Those who wait for the queue to be idle
+// wait for leases as well, which end outside of the locks.
 inline void declare(const QueueMemory& memory, Wait& area) {
+  const ControlArea& control = memory.control();
   area.want.store(1, std::memory_order_seq_cst);
-  if (memory.control().put.lock.is_kept() || memory.control().get.lock.is_kept()) os::heavy_fence();
+  if (control.put.lock.is_kept() || control.get.lock.is_kept() || (&area == &control.room.idle && control.get.lock.may_be_kept()))
+    os::heavy_fence();
 }
 
 void signal_slowly(Wait& area);

@@ -13,7 +13,7 @@ namespace troupe::shared {
 namespace {
 
 constexpr std::uint32_t kStreak = 8;     // before it is kept the first time
-constexpr std::uint32_t kPatience = 16;   // it doubles each time the lock was taken from a keeper, so many times
+constexpr std::uint32_t kPatience = 3;    // it doubles each time the lock is taken from a keeper, so often: then both cost about the same
 
 std::atomic<std::uint64_t> threads_numbered{0};
 

@@ -32,6 +32,8 @@ class KeptLock {
   // Before anybody uses it. Otherwise, or where the system has no heavy fences, it is an OwnerLock.
   void allow_keeping() { allowed_ = os::join_heavy_fences() ? 1 : 0; }
 
+  [[nodiscard]] bool may_be_kept() const { return allowed_ != 0; }
+
   // The unlocking side of the lock may take a light fence only. In the order of all: whoever declares a wish first, and then finds this
   // to be false, is seen by all later unlocks.
   [[nodiscard]] bool is_kept() const { return (lock_.word_.load(std::memory_order_seq_cst) & OwnerLock::kKept) != 0; }
