@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "os/fence.h"
 #include "os/proc.h"
 #include "process/client.h"
 #include "process/execute.h"
@@ -24,6 +25,7 @@ Program::Program(int, char**) : exceptions_(std::uncaught_exceptions()) {
     throw std::logic_error("troupe::Program must be the first line of main: it forks, and " + std::to_string(threads) +
                            " threads run already");
   }
+  static_cast<void>(os::join_heavy_fences());  // cheap only before there are threads; whoever opens a queue looks at what came of it
   // Lives as long as the processes that are copied from here.
   static const process::Origin origin;
   node::set_process_node(program::process_node);
