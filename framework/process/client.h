@@ -135,6 +135,7 @@ class Client {
   // Where a program that was executed will leave word of its end.
   void black_box(os::Descriptor memory);
   // What handles stand for. Makes one: its maker uses it in slot 0. `first`: the other end, for the second end of a pipe.
+  // Throws SystemError where root has no descriptor left.
   ThingId create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first = 0);
   // Uses it once more; asks root, unless it was granted when this process was started. Throws SystemError when it is gone.
   ThingAccess open_thing(ThingId thing);
@@ -193,6 +194,12 @@ class Client {
     std::vector<os::Descriptor> ends{};
   };
   using Lock = std::unique_lock<std::mutex>;
+  struct Opening {
+    bool answered = false;
+    std::string why;
+    ThingAccess access;
+  };
+  Opening opening(Lock& lock, ThingId thing);
 
   void check_process() const;
   void send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors = {});
@@ -225,11 +232,6 @@ class Client {
   std::uint64_t laid_asked_ = 0;
   std::uint64_t laid_ = 0;  // of those, answered
   std::unordered_map<ThingId, ThingAccess> granted_;
-  struct Opening {
-    bool answered = false;
-    std::string why;
-    ThingAccess access;
-  };
   std::unordered_map<ThingId, Opening> openings_;  // one at a time of each
   std::deque<News> news_;
   std::uint64_t last_channel_ = 0;

@@ -90,6 +90,7 @@ ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory, Thing
   {
     const Lock lock(mutex_);
     id = make_id(self_.serial, ++things_made_);
+    openings_.try_emplace(id);
   }
   Outgoing<control::Request> request;
   auto create = request->initThing().initCreate();
@@ -97,9 +98,26 @@ ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory, Thing
   create.setKind(static_cast<std::uint8_t>(kind));
   create.setFirst(first);
   std::vector<os::Descriptor> descriptors;
-  descriptors.push_back(memory.duplicate());
-  send(request.bytes(), descriptors);
+  try {
+    descriptors.push_back(memory.duplicate());
+    send(request.bytes(), descriptors);
+  } catch (...) {
+    const Lock lock(mutex_);
+    openings_.erase(id);
+    throw;
+  }
+  Lock lock(mutex_);
+  const Opening made = opening(lock, id);
+  if (!made.why.empty()) throw SystemError(EMFILE, made.why);
   return id;
+}
+
+// Waits for root's answer.
+Client::Opening Client::opening(Lock& lock, ThingId thing) {
+  wait(lock, Clock::time_point::max(), [&] { return openings_[thing].answered; });
+  Opening opened = std::move(openings_.extract(thing).mapped());
+  wake_all();
+  return opened;
 }
 
 ThingAccess Client::open_thing(ThingId thing) {
@@ -114,9 +132,7 @@ ThingAccess Client::open_thing(ThingId thing) {
   request->initThing().setOpen(thing);
   send(request.bytes());
   Lock lock(mutex_);
-  wait(lock, Clock::time_point::max(), [&] { return openings_[thing].answered; });
-  Opening opened = std::move(openings_.extract(thing).mapped());
-  wake_all();
+  Opening opened = opening(lock, thing);
   if (!opened.why.empty()) throw SystemError(ENOENT, opened.why);
   if (!opened.access.memory) {
     lock.unlock();

@@ -86,7 +86,7 @@ struct Request {              # a process to root
 
 struct ThingRequest {         # of what handles stand for: see things.h
   union {
-    create   :group {         # the packet's descriptor is its memory
+    create   :group {         # the packet's descriptor is its memory; answered by `opened`
       id     @0 :UInt64;      # chosen by the maker: its serial, then a count
       kind   @1 :UInt8;
       first  @18 :UInt64;     # of the second end of a pipe: the first one

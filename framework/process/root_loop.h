@@ -153,6 +153,7 @@ class RootLoop final : public Root {
   void poison(Process& client, const std::string& why);
   // What handles stand for (root_things.cpp)
   void handle(Process& client, control::ThingRequest::Reader request, std::vector<os::Descriptor> descriptors);
+  void create_thing(Process& client, control::ThingRequest::Create::Reader create, std::vector<os::Descriptor> descriptors);
   void open_thing(Process& client, ThingId id);
   void look_for_circles();
   void report(const sync::Circle& circle);

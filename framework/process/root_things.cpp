@@ -28,14 +28,7 @@ std::vector<ThingId> read(capnp::List<std::uint64_t>::Reader list) {
 void RootLoop::handle(Process& client, control::ThingRequest::Reader request, std::vector<os::Descriptor> descriptors) {
   using control::ThingRequest;
   switch (request.which()) {
-    case ThingRequest::CREATE: {
-      const auto create = request.getCreate();
-      const auto kind = static_cast<ThingKind>(create.getKind());
-      if (static_cast<Serial>(create.getId() >> 32) != client.serial) throw ProtocolError("not a number to give");
-      if (kind < ThingKind::queue || kind > ThingKind::blocks) throw ProtocolError("unknown kind of thing");
-      return things_.create(create.getId(), kind, descriptors.empty() ? os::Descriptor() : std::move(descriptors.front()),
-                            client.serial, create.getFirst());
-    }
+    case ThingRequest::CREATE: return create_thing(client, request.getCreate(), std::move(descriptors));
     case ThingRequest::OPEN: return open_thing(client, request.getOpen());
     case ThingRequest::CLOSE: return things_.close(request.getClose(), client.serial);
     case ThingRequest::LAY: return lay(client, request.getLay());
@@ -132,6 +125,21 @@ void RootLoop::report(const sync::Circle& circle) {
     line += fmt::format("{} `{}` waits for a lock that `{}` holds", &edge == circle.data() ? "" : ",", waiter->name, holder->name);
   }
   say(line + '\n');
+}
+
+void RootLoop::create_thing(Process& client, control::ThingRequest::Create::Reader create, std::vector<os::Descriptor> descriptors) {
+  const auto kind = static_cast<ThingKind>(create.getKind());
+  if (static_cast<Serial>(create.getId() >> 32) != client.serial) throw ProtocolError("not a number to give");
+  if (kind < ThingKind::queue || kind > ThingKind::blocks) throw ProtocolError("unknown kind of thing");
+  Outgoing<control::Notice> notice;
+  auto opened = notice->initOpened();
+  opened.setThing(create.getId());
+  if (descriptors.empty()) {
+    opened.setWhy("root has no descriptor left for what this handle stands for: see the limit of open files (ulimit -n)");
+  } else {
+    things_.create(create.getId(), kind, std::move(descriptors.front()), client.serial, create.getFirst());
+  }
+  tell(client, notice.bytes());
 }
 
 void RootLoop::open_thing(Process& client, ThingId id) {

@@ -56,11 +56,11 @@ void enlist(const os::Descriptor& memory, std::uint32_t slot) {
 }  // namespace
 
 void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first) {
-  if (memory && !os::shared_memory_size(memory)) throw ProtocolError("a thing without shared memory");
+  if (!memory || !os::shared_memory_size(memory)) throw ProtocolError("a thing without shared memory");
   const auto other = things_.find(first);
   if (first != 0) {
     if (other == things_.end() || kind != ThingKind::second_end || other->second.kind != ThingKind::first_end ||
-        other->second.other_end != 0 || (memory && other->second.memory && !is_same(memory, other->second.memory)))
+        other->second.other_end != 0 || !is_same(memory, other->second.memory))
       throw ProtocolError("not an end of that pipe");
     other->second.other_end = id;
   }
@@ -75,7 +75,6 @@ const char* Things::why_not(ThingId id) const {
   const auto found = things_.find(id);
   if (found == things_.end()) return "what this handle stands for is gone: its last user has ended or dropped it";
   const Thing& thing = found->second;
-  if (!thing.memory) return "there were no descriptors left for what this handle stands for";
   if (thing.broken) return "the shared memory of what this handle stands for was overwritten";
   return nullptr;
 }
@@ -224,7 +223,7 @@ std::vector<sync::Circle> Things::circles() const {
   std::vector<os::Mapping> mappings;
   std::vector<sync::LockUsers> locks;
   for (const auto& [id, thing] : things_) {
-    if (thing.kind != ThingKind::primitive || !thing.memory || thing.broken || thing.users.size() < 2) continue;
+    if (thing.kind != ThingKind::primitive || thing.broken || thing.users.size() < 2) continue;
     try {
       const auto& mapping = mappings.emplace_back(map(thing.memory));
       const auto lock = sync::lock_in(mapping.bytes());
@@ -287,7 +286,7 @@ bool Things::is_free(const Thing& thing, std::uint32_t slot) {
 }
 
 void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
-  if (!thing.memory || thing.broken) return;
+  if (thing.broken) return;
   try {
     if (is_end(thing.kind)) {
       pipe::recover(map_pipe(thing.memory).bytes(), side_of(thing.kind), slot);
@@ -307,7 +306,7 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
 }
 
 void Things::tell_other_end(const Thing& thing) {
-  if (!is_end(thing.kind) || !thing.memory) return;
+  if (!is_end(thing.kind)) return;
   try {
     pipe::end_gone(map_pipe(thing.memory).bytes(), side_of(thing.kind));
   } catch (const std::exception&) {  // those at the other end find out by themselves that it was overwritten

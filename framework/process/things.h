@@ -23,7 +23,7 @@ namespace troupe::process {
 // Threads: confined to root's one.
 class Things {
  public:
-  // Its maker is its first user, in slot 0. Without a memory (there were no descriptors left to receive it) nobody else can open it.
+  // Its maker is its first user, in slot 0.
   // `first` is the other end of a pipe, if that was made before. Throws ProtocolError for a number that is taken, or what is no shared
   // memory.
   void create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first = 0);

@@ -375,4 +375,30 @@ TEST_CASE("root out of descriptors refuses starts, and goes on when there are so
   });
   CHECK(guard.wait() == 0);
 }
+
+TEST_CASE("root out of descriptors refuses what handles stand for, and goes on when there are some again") {
+  troupe::test::Child guard([] {
+    const rlimit few{40, 40};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    static const process::Origin origin;
+    const auto main = process::fork_tree(origin);
+    const auto memory = os::make_shared_memory("test", 4096);
+    std::vector<process::ThingId> made;
+    const auto make = [&] {
+      try {
+        made.push_back(main->create_thing(process::ThingKind::queue, memory));
+        return true;
+      } catch (const troupe::SystemError& error) {
+        if (error.code().value() != EMFILE) throw;
+        return false;
+      }
+    };
+    while (made.size() < 40 && make()) {
+    }
+    if (made.empty() || made.size() == 40 || make()) return 1;
+    main->close_thing(made.back());
+    return make() ? 0 : 2;
+  });
+  CHECK(guard.wait() == 0);
+}
 #endif
