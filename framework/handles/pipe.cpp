@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "handles/pipe_part.h"
+#include "pipe/packets.h"
 
 namespace troupe {
 
@@ -27,7 +28,10 @@ std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const 
   if (!ring::is_capacity(options.ring_bytes) || options.ring_bytes < 1024)
     throw std::invalid_argument("ring_bytes of a pipe: a power of two from 1 KiB to 1 GiB");
   if (options.block_bytes > pipe::kBlockBytesMax) throw std::invalid_argument("block_bytes of a pipe: 64 TiB at most");
-  const pipe::PipeShape shape{.ring_capacity = options.ring_bytes, .duplex = options.duplex, .block_bytes = options.block_bytes};
+  const bool over_sockets = options.transport == PipeTransport::socket;
+  if (over_sockets && options.block_bytes != 0) throw std::invalid_argument("block_bytes of a pipe: only over rings");
+  const pipe::PipeShape shape{
+      .ring_capacity = options.ring_bytes, .duplex = options.duplex, .block_bytes = options.block_bytes, .over_sockets = over_sockets};
   const std::size_t size = pipe::memory_size(shape), control = pipe::control_size(shape);
   os::Descriptor memory = os::make_sparse_memory("troupe:pipe", size);
   os::allocate(memory, 0, control);
@@ -39,8 +43,10 @@ std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const 
     pipe::header_of(mapping.bytes()).blocks.store(blocks->id(), std::memory_order_relaxed);
   }
   os::Descriptor same = memory.duplicate();
-  auto first = program::SharedThing::create<PipePart>(process::ThingKind::first_end, std::move(memory));
-  auto second = program::SharedThing::create<PipePart>(process::ThingKind::second_end, std::move(same), first->id());
+  auto sockets = over_sockets ? pipe::make_sockets(options.ring_bytes) : std::pair<os::Descriptor, os::Descriptor>();
+  auto first = program::SharedThing::create<PipePart>(process::ThingKind::first_end, std::move(memory), 0, std::move(sockets.first));
+  auto second =
+      program::SharedThing::create<PipePart>(process::ThingKind::second_end, std::move(same), first->id(), std::move(sockets.second));
   return {std::move(first), std::move(second)};
 }
 
@@ -174,7 +180,7 @@ bool poll(PipePart& part, Clock::time_point deadline) {
 
 int descriptor_of(PipePart& part) {
   if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
-  return part.bell().descriptor();
+  return part.end.socket() >= 0 ? part.end.socket() : part.bell().descriptor();
 }
 
 PipeFrame& frame_buffer() {

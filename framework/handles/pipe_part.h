@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <mutex>
 
@@ -24,7 +25,7 @@ class PipePart final : public program::SharedThing {
         memory_(map(memory())),
         side_(side_of(id)),
         blocks_(open_blocks()),
-        end(memory_.bytes(), side_, slot(), blocks_ ? &blocks_->blocks : nullptr) {}
+        end(memory_.bytes(), side_, slot(), blocks_ ? &blocks_->blocks : nullptr, needed_socket()) {}
 
   // The other end's number, which root knows it by.
   [[nodiscard]] process::ThingId peer() const {
@@ -55,6 +56,10 @@ class PipePart final : public program::SharedThing {
     const auto shape = pipe::shape_of(header.bytes());
     if (*size != pipe::memory_size(shape)) throw ProtocolError("a handle of what is no pipe");
     return {memory, pipe::control_size(shape)};
+  }
+  [[nodiscard]] int needed_socket() const {
+    if (!socket() && header().over_sockets != 0) throw SystemError(EMFILE, "no descriptor left for a handle");
+    return socket().get();
   }
   std::shared_ptr<BlocksPart> open_blocks() {
     const auto id = header().blocks.load(std::memory_order_relaxed);

@@ -78,10 +78,10 @@ class Waiting {
       if (thing.pipe_ && !thing.pipe_->end.receives()) throw std::logic_error("this end of the pipe only sends");
       if (!thing.pipe_ && !thing.queue_ && thing.descriptor_ < 0)
         throw SystemError(EBADF, "wait");  // poll() would pass over it
-      if (thing.pipe_ || thing.queue_)
-        ++futexes_;
+      if (is_descriptor(thing))
+        descriptors_.push_back({.fd = thing.pipe_ ? thing.pipe_->end.socket() : thing.descriptor_, .events = POLLIN, .revents = 0});
       else
-        descriptors_.push_back({.fd = thing.descriptor_, .events = POLLIN, .revents = 0});
+        ++futexes_;
     }
     if (futexes_ >= os::kFutexesMax) throw std::invalid_argument("wait() takes 127 connections and queues at most");
   }
@@ -104,7 +104,9 @@ class Waiting {
     if (!descriptors_.empty()) poll_until(descriptors_, Clock::time_point::min());
     auto descriptor = descriptors_.begin();
     for (const Waitable& thing : things_) {
-      if (thing.pipe_ ? thing.pipe_->end.ready() : thing.queue_ ? thing.queue_->queue.ready(deadline) : has_event(*descriptor++))
+      if (is_descriptor(thing)   ? has_event(*descriptor++)
+          : thing.pipe_ ? thing.pipe_->end.ready()
+                        : thing.queue_->queue.ready(deadline))
         some.push_back(thing);
     }
     return some;
@@ -114,7 +116,7 @@ class Waiting {
   void arm() {
     words_.clear();
     for (const Waitable& thing : things_) {
-      if (thing.pipe_) words_.push_back({&thing.pipe_->end.data_epoch(), thing.pipe_->end.arm()});
+      if (thing.pipe_ && !is_descriptor(thing)) words_.push_back({&thing.pipe_->end.data_epoch(), thing.pipe_->end.arm()});
       if (thing.queue_) words_.push_back({&thing.queue_->queue.epoch(), thing.queue_->queue.arm()});
     }
   }
@@ -129,6 +131,7 @@ class Waiting {
   }
 
  private:
+  static bool is_descriptor(const Waitable& thing) { return thing.pipe_ ? thing.pipe_->end.socket() >= 0 : !thing.queue_; }
   static bool has_event(const pollfd& descriptor) {
     if ((descriptor.revents & POLLNVAL) != 0) throw SystemError(EBADF, "wait");
     return descriptor.revents != 0;

@@ -1,6 +1,5 @@
 #include "os/epoll.h"
 
-#include <algorithm>
 #include <ctime>
 
 #include "os/check_call.h"
@@ -16,7 +15,8 @@ struct TimeLeft {
 
   explicit TimeLeft(Clock::time_point deadline) {
     if (deadline == Clock::time_point::max()) return;
-    const auto left = std::max(Duration::zero(), std::chrono::duration_cast<Duration>(deadline - Clock::now()));
+    const auto now = Clock::now();
+    const auto left = deadline > now ? std::chrono::duration_cast<Duration>(deadline - now) : Duration::zero();
     time.tv_sec = left / std::chrono::seconds(1);
     time.tv_nsec = (left % std::chrono::seconds(1)).count();
     pointer = &time;

@@ -1,5 +1,7 @@
 #include "pipe/end.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -7,8 +9,10 @@
 #include <troupe/errors.h>
 
 #include "os/affinity.h"
+#include "os/epoll.h"
 #include "os/fence.h"
 #include "os/futex.h"
+#include "pipe/packets.h"
 
 namespace troupe::pipe {
 namespace {
@@ -39,17 +43,35 @@ std::size_t capacity_of(std::span<std::byte> memory) {
   return capacity;
 }
 
+std::size_t record_max_of(std::span<std::byte> memory, int socket) {
+  const std::size_t quarter = capacity_of(memory) / 4;
+  return socket < 0 ? quarter : std::min(quarter, kPacketRecordMax);
+}
+
+bool may_send(std::span<std::byte> memory, Side side) { return side == Side::second || shape_of(memory).duplex; }
+
+// The socket that belongs to this pipe, or none.
+int checked(std::span<std::byte> memory, int socket) {
+  if (!shape_of(memory).over_sockets) return -1;
+  if (socket < 0) throw ProtocolError("a pipe over sockets, but no socket");
+  return socket;
+}
+
 }  // namespace
 
-End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks)
+End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks, int socket)
     : header_(&header_of(memory)),
       side_(side),
-      record_max_(capacity_of(memory) / 4),
+      socket_(checked(memory, socket)),
+      record_max_(record_max_of(memory, socket_)),
       send_lock_(header_of(memory).ways[index(side)].send_lock, slot),
       receive_lock_(header_of(memory).ways[index(other(side))].receive_lock, slot),
       blocks_(blocks),
-      out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side)},
-      in_{.way = &header_of(memory).ways[index(other(side))], .ring = ring_of(memory, other(side))} {
+      out_{.way = &header_of(memory).ways[index(side)], .ring = ring_of(memory, side), .is_open = may_send(memory, side)},
+      in_{.way = &header_of(memory).ways[index(other(side))],
+          .ring = ring_of(memory, other(side)),
+          .is_open = may_send(memory, other(side))} {
+  if (socket_ >= 0) return;
   if (sends()) out_.header = ring::Ring(out_.ring).header;
   if (receives()) in_.header = ring::Ring(in_.ring).header;
 }
@@ -88,10 +110,15 @@ bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
     throw std::length_error("a pipe takes frames of at most 4 GiB, with at most 16,383 handles");
   const auto count = static_cast<std::uint16_t>(attached << kAttachedShift);
   bool sent = false;
-  guarded([&] {
-    const shared::Held held(send_lock_, Clock::time_point::max());
-    sent = bytes.size() < record_max() ? send_record({}, bytes, count) : send_pieces(bytes, count);
-  });
+  try {
+    guarded([&] {
+      const shared::Held held(send_lock_, Clock::time_point::max());
+      sent = bytes.size() < record_max() ? send_record({}, bytes, count) : send_pieces(bytes, count);
+    });
+  } catch (const SystemError&) {  // the kernel's memory: who has pieces does not get the others
+    if (socket_ >= 0) nudge(socket_);
+    throw;
+  }
   if (sent) tell_receiver();
   return sent;
 }
@@ -104,7 +131,7 @@ ring::RingWriter& End::writer() {
 }
 
 bool End::send(const BlockHold& block) {
-  if (!block || block.blocks() != blocks_) throw std::logic_error("a block goes over the pipe that it was made for");
+  if (!block || !blocks_ || block.blocks() != blocks_) throw std::logic_error("a block goes over the pipe that it was made for");
   const BlockReference& what = block.what();
   bool sent = false;
   guarded([&] {
@@ -134,6 +161,8 @@ std::byte* End::claim(std::size_t size) {
 }
 
 bool End::send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
+  if (socket_ >= 0) [[unlikely]]
+    return send_packet(socket_, front, bytes, tag);
   const std::size_t size = front.size() + bytes.size();
   std::byte* room = claim(size);
   if (!room) return false;
@@ -179,6 +208,8 @@ void End::wait_for_room() {
 
 // After unlocking, or a full fence, since the ring was published.
 void End::tell_receiver() const {
+  if (socket_ >= 0) [[unlikely]]
+    return;
   HalfWord& asleep = out_.header->reader_asleep;
   if (asleep.load(std::memory_order_seq_cst) == 0) [[likely]]
     return;
@@ -191,7 +222,7 @@ End::Received End::receive(Frame& frame, Clock::time_point deadline) {
   Received received = Received::late;
   guarded([&] {
     const shared::Held held(receive_lock_, deadline);
-    if (held) received = receive_locked(frame, deadline);
+    if (held) received = socket_ >= 0 ? receive_packets(frame, deadline) : receive_locked(frame, deadline);
   });
   if (received == Received::frame) tell_sender();
   return received;
@@ -212,7 +243,7 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
       if (const auto end = wait_for_data(missing, missing > 0 ? Clock::time_point::max() : deadline)) return *end;
       continue;
     }
-    auto bytes = record->bytes();
+    const auto bytes = record->bytes();
     const auto part = static_cast<Part>(record->tag & kPartMask);
     if (part == Part::whole) [[likely]] {
       frame.bytes.assign(bytes.begin(), bytes.end());
@@ -225,26 +256,56 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
       receive_block(bytes, frame);
       return Received::frame;
     }
-    if (part == Part::first) {
-      if (bytes.size() <= sizeof missing) throw ProtocolError("a pipe's peer sent a malformed frame");
-      std::memcpy(&missing, bytes.data(), sizeof missing);
-      if (missing == 0 || missing > kFrameMax) throw ProtocolError("a pipe's peer sent a frame that is too large");
-      bytes = bytes.subspan(sizeof missing);
-      frame.bytes.clear();
-      frame.bytes.reserve(std::min<std::size_t>(missing, kReserveMax));
-      frame.attached = record->tag >> kAttachedShift;
-    }
-    // Else what is left of a frame whose receiver died.
-    const bool ours = missing > 0;
-    if (ours) {
-      if (bytes.size() > missing) throw ProtocolError("a pipe's peer sent more than it said");
-      append(frame.bytes, bytes);
-      missing -= bytes.size();
-    }
+    const bool whole = take_piece(bytes, record->tag, frame, missing);
     ring.release();
-    if (ours && missing == 0) return Received::frame;
+    if (whole) return Received::frame;
     std::atomic_thread_fence(std::memory_order_seq_cst);
     tell_sender();
+  }
+}
+
+// True when that was the last one of a frame.
+bool End::take_piece(std::span<const std::byte> bytes, std::uint16_t tag, Frame& frame, std::uint64_t& missing) {
+  if (static_cast<Part>(tag & kPartMask) == Part::first) {
+    if (bytes.size() <= sizeof missing) throw ProtocolError("a pipe's peer sent a malformed frame");
+    std::memcpy(&missing, bytes.data(), sizeof missing);
+    if (missing == 0 || missing > kFrameMax) throw ProtocolError("a pipe's peer sent a frame that is too large");
+    bytes = bytes.subspan(sizeof missing);
+    frame.bytes.clear();
+    frame.bytes.reserve(std::min<std::size_t>(missing, kReserveMax));
+    frame.attached = tag >> kAttachedShift;
+  }
+  if (missing == 0) return false;  // what is left of a frame whose receiver died
+  if (bytes.size() > missing) throw ProtocolError("a pipe's peer sent more than it said");
+  append(frame.bytes, bytes);
+  missing -= bytes.size();
+  return missing == 0;
+}
+
+// What is missing of a frame whose sender died over it will not come: root nudges us when it has freed the lock.
+End::Received End::receive_packets(Frame& frame, Clock::time_point deadline) {
+  packet_.resize(kPacketFront + record_max() + sizeof(std::uint64_t));
+  std::uint64_t missing = 0;
+  while (true) {
+    const Packet packet = receive_packet(socket_, packet_);
+    if (packet.state == Packet::State::ended) return Received::ended;
+    if (packet.state == Packet::State::record) {
+      const auto part = static_cast<Part>(packet.tag & kPartMask);
+      if (part == Part::block) throw ProtocolError("a pipe's peer sent a block over a socket");
+      if (part != Part::whole) {
+        if (take_piece(packet.bytes, packet.tag, frame, missing)) return Received::frame;
+        continue;
+      }
+      frame.bytes.assign(packet.bytes.begin(), packet.bytes.end());
+      frame.attached = packet.tag >> kAttachedShift;
+      return Received::frame;
+    }
+    if (packet.state == Packet::State::nudge) continue;
+    if (missing > 0 && !in_.way->send_lock.holder()) {
+      if (!ready()) missing = 0;  // what was sent before the lock became free is there now
+      continue;
+    }
+    if (!os::wait_for(socket_, POLLIN, missing > 0 ? Clock::time_point::max() : deadline)) return Received::late;
   }
 }
 
@@ -286,11 +347,15 @@ std::uint32_t End::arm() const {
 }
 
 bool End::ready() const {
+  if (socket_ >= 0) [[unlikely]]
+    return os::wait_for(socket_, POLLIN, Clock::time_point::min());
   return in_.header->tail.load(std::memory_order_acquire) != in_.header->head.load(std::memory_order_acquire) ||
          in_.way->no_sender.load(std::memory_order_acquire) != 0;
 }
 
 bool End::poll(Clock::time_point deadline) const {
+  if (socket_ >= 0) [[unlikely]]
+    return os::wait_for(socket_, POLLIN, deadline);
   if (ready()) return true;
   if (deadline > Clock::now() && happens_soon(in_.patience, deadline, [&] { return ready(); })) return true;
   while (deadline > Clock::now()) {
@@ -304,6 +369,8 @@ bool End::poll(Clock::time_point deadline) const {
 
 // After unlocking, or a full fence, since the ring's head moved.
 void End::tell_sender() const {
+  if (socket_ >= 0) [[unlikely]]
+    return;
   Word& wanted = in_.header->room_wanted;
   const std::uint64_t position = wanted.load(std::memory_order_seq_cst);
   if (position == 0 || in_.header->head.load(std::memory_order_relaxed) < position) [[likely]]

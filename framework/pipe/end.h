@@ -34,19 +34,21 @@ struct Frame {
 // all. Once root has called end_gone(), the other side finds the end of the file when it has received what is there, and cannot
 // send.
 //
+// Over sockets (see packets.h) all this is the same, but that the kernel keeps what is under way and wakes who waits.
+//
 // Throws ProtocolError, now and ever after, if another process has broken the shared memory; std::length_error for a frame that is too
 // large.
 //
 // Threads: any; they share their process's slot. One at a time sends and one at a time receives, the others wait for it.
 class End {
  public:
-  // `blocks` are this process's of the same pipe, if any go over it, and must outlive the end.
-  End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks = nullptr);
+  // `blocks` are this process's of the same pipe, if any go over it, and must outlive the end; so must the socket of this side.
+  End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks = nullptr, int socket = -1);
   End(const End&) = delete;
   End& operator=(const End&) = delete;
 
-  [[nodiscard]] bool sends() const { return !out_.ring.empty(); }
-  [[nodiscard]] bool receives() const { return !in_.ring.empty(); }
+  [[nodiscard]] bool sends() const { return out_.is_open; }
+  [[nodiscard]] bool receives() const { return in_.is_open; }
 
   // Waits for room. False when nobody holds the other end any more. Needs sends().
   [[nodiscard]] bool send(std::span<const std::byte> bytes, std::size_t attached = 0);
@@ -62,7 +64,10 @@ class End {
   [[nodiscard]] bool poll(Clock::time_point deadline) const;
   [[nodiscard]] bool ready() const;
 
-  // For those who wait for other things as well: declares the wish to be woken. Then look at ready() again, and sleep on data_epoch()
+  // -1 if it goes over rings. To be polled by those who wait for other things as well: readable when ready().
+  [[nodiscard]] int socket() const { return socket_; }
+
+  // The same for rings: declares the wish to be woken. Then look at ready() again, and sleep on data_epoch()
   // being what this returned.
   [[nodiscard]] std::uint32_t arm() const;
   [[nodiscard]] const HalfWord& data_epoch() const { return in_.way->data_epoch; }
@@ -75,7 +80,8 @@ class End {
   template <class Index>
   struct Channel {
     Way* way;
-    std::span<std::byte> ring;  // empty: not a direction of this pipe
+    std::span<std::byte> ring;
+    bool is_open;  // a direction of this pipe
     std::optional<Index> index = {};
     ring::RingHeader* header = nullptr;
     mutable shared::Patience patience = {};
@@ -92,6 +98,8 @@ class End {
   void wait_for_room();
   void receive_block(std::span<const std::byte> bytes, Frame& frame);
   Received receive_locked(Frame& frame, Clock::time_point deadline);
+  Received receive_packets(Frame& frame, Clock::time_point deadline);
+  static bool take_piece(std::span<const std::byte> bytes, std::uint16_t tag, Frame& frame, std::uint64_t& missing);
   std::optional<Received> wait_for_data(std::uint64_t& missing, Clock::time_point deadline);
   void tell_receiver() const;
   void tell_sender() const;
@@ -100,12 +108,14 @@ class End {
 
   PipeHeader* header_;
   const Side side_;
+  const int socket_;
   const std::size_t record_max_;  // others can write to the header
   shared::KeptLock::User send_lock_;
   shared::KeptLock::User receive_lock_;
   Blocks* blocks_;
   Channel<ring::RingWriter> out_;  // used under its send_lock
   Channel<ring::RingReader> in_;   // used under its receive_lock
+  std::vector<std::byte> packet_;  // the same
   std::atomic<bool> poisoned_{false};
 };
 

@@ -12,6 +12,7 @@ namespace {
 
 std::size_t ring_size(std::size_t capacity) { return ring::ring_memory_size(capacity); }
 std::size_t rings_size(const PipeShape& shape) {
+  if (shape.over_sockets) return kPipeHeaderSize;
   return kPipeHeaderSize + (shape.duplex ? 2 : 1) * ring_size(shape.ring_capacity);
 }
 constexpr std::size_t to_page(std::size_t size) { return (size + kBlockPage - 1) / kBlockPage * kBlockPage; }
@@ -28,13 +29,16 @@ std::size_t memory_size(const PipeShape& shape) { return control_size(shape) + t
 void format(std::span<std::byte> memory, const PipeShape& shape) {
   TROUPE_CHECK(ring::is_capacity(shape.ring_capacity) && memory.size() >= control_size(shape),
                "a pipe needs control_size() of its shape at least");
+  TROUPE_CHECK(!shape.over_sockets || shape.block_bytes == 0, "no blocks go over sockets");
   auto* header = new (memory.data()) PipeHeader{};
   header->version = kPipeVersion;
   header->duplex = shape.duplex ? 1 : 0;
   header->ring_capacity = shape.ring_capacity;
   header->block_bytes = shape.block_bytes;
+  header->over_sockets = shape.over_sockets ? 1 : 0;
   for (Way& way : header->ways) way.send_lock.allow_keeping(), way.receive_lock.allow_keeping();
   header->magic = kPipeMagic;
+  if (shape.over_sockets) return;
   if (shape.duplex) ring::format_ring(ring_of(memory, Side::first));
   ring::format_ring(ring_of(memory, Side::second));
   if (BlockTable* table = block_table(memory)) new (table) BlockTable{};
@@ -49,8 +53,11 @@ PipeHeader& header_of(std::span<std::byte> memory) {
 
 PipeShape shape_of(std::span<std::byte> memory) {
   const PipeHeader& header = header_of(memory);
-  const PipeShape shape{.ring_capacity = header.ring_capacity, .duplex = header.duplex != 0, .block_bytes = header.block_bytes};
-  if (!ring::is_capacity(shape.ring_capacity) || shape.block_bytes > kBlockBytesMax)
+  const PipeShape shape{.ring_capacity = header.ring_capacity,
+                        .duplex = header.duplex != 0,
+                        .block_bytes = header.block_bytes,
+                        .over_sockets = header.over_sockets != 0};
+  if (!ring::is_capacity(shape.ring_capacity) || shape.block_bytes > kBlockBytesMax || (shape.over_sockets && shape.block_bytes != 0))
     throw ProtocolError("not a pipe: sizes that it cannot have");
   return shape;
 }
@@ -59,7 +66,7 @@ std::span<std::byte> ring_of(std::span<std::byte> memory, Side sender) {
   const PipeShape shape = shape_of(memory);
   if (memory.size() != memory_size(shape) && (shape.block_bytes == 0 || memory.size() != control_size(shape)))
     throw ProtocolError("not a pipe: its sizes are not that of its memory");
-  if (sender == Side::first && !shape.duplex) return {};
+  if (shape.over_sockets || (sender == Side::first && !shape.duplex)) return {};
   const std::size_t at = shape.duplex ? index(sender) : 0;
   return memory.subspan(kPipeHeaderSize + at * ring_size(shape.ring_capacity), ring_size(shape.ring_capacity));
 }

@@ -18,6 +18,8 @@ namespace troupe::pipe {
 //           the ring of the way that the second side writes
 //           if blocks go over it: a BlockTable, and from the next page on their area
 //
+// A pipe over sockets has only the header; each end goes with a socket, which root keeps beside the memory (see packets.h).
+//
 // An end may be held by several processes. Those of the sending side exclude one another by send_lock, those of the receiving side by
 // receive_lock; under its lock each of them is the ring's only writer or reader. A ring commits by one store, so that whoever is killed
 // under a lock leaves nothing to repair but the lock itself.
@@ -27,7 +29,7 @@ namespace troupe::pipe {
 //
 // Who waits sleeps on an epoch. Wishes to be woken stand in the ring's header (reader_asleep, room_wanted).
 inline constexpr std::uint64_t kPipeMagic = 0x6570697065707254;  // "Trpepipe"
-inline constexpr std::uint32_t kPipeVersion = 3;
+inline constexpr std::uint32_t kPipeVersion = 4;
 inline constexpr std::size_t kPipeHeaderSize = 4096;
 
 // Of the two ends, first that which Python calls conn1.
@@ -53,6 +55,7 @@ struct PipeHeader {
   std::uint32_t duplex;  // or only the second side sends
   std::uint64_t ring_capacity;
   std::uint64_t block_bytes;  // 0: no blocks
+  std::uint64_t over_sockets;  // or rings
   Word ends[2];               // what the ends are called elsewhere; 0 is nothing yet
   Word blocks;                // the same of the blocks
   // Where who uses that side ran when last it looked, plus 1; 0 is unknown. Seldom written.
@@ -76,6 +79,7 @@ struct PipeShape {
   std::size_t ring_capacity = std::size_t{256} << 10;  // each way; a power of two
   bool duplex = true;
   std::size_t block_bytes = 0;
+  bool over_sockets = false;  // then no blocks
 };
 [[nodiscard]] std::size_t memory_size(const PipeShape& shape);
 // All but the area of the blocks: that must have memory from the start.
@@ -86,7 +90,7 @@ void format(std::span<std::byte> memory, const PipeShape& shape);
 // A pipe, its constants checked. Throws ProtocolError if it is none. All of the memory may be given or just the header.
 [[nodiscard]] PipeHeader& header_of(std::span<std::byte> memory);
 [[nodiscard]] PipeShape shape_of(std::span<std::byte> memory);
-// Throw ProtocolError if it is not of the size that its constants say.
+// Throw ProtocolError if it is not of the size that its constants say. Empty if that side does not send, or over a socket.
 [[nodiscard]] std::span<std::byte> ring_of(std::span<std::byte> memory, Side sender);
 // At least control_size() of the memory. Null if no blocks go over this pipe.
 [[nodiscard]] BlockTable* block_table(std::span<std::byte> memory);

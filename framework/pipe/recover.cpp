@@ -4,6 +4,7 @@
 
 #include "os/futex.h"
 #include "pipe/blocks.h"
+#include "pipe/packets.h"
 #include "ring/ring.h"
 
 namespace troupe::pipe {
@@ -61,17 +62,18 @@ void recover_blocks(std::span<std::byte> memory, shared::Slot slot) {
   os::futex_wake_all(table->epoch);
 }
 
-void recover(std::span<std::byte> memory, Side side, shared::Slot slot) {
+void recover(std::span<std::byte> memory, Side side, shared::Slot slot, int socket) {
   PipeHeader& header = header_of(memory);
-  header.ways[index(side)].send_lock.abandon(slot);
+  if (header.ways[index(side)].send_lock.abandon(slot) && socket >= 0) nudge(socket);
   header.ways[index(other(side))].receive_lock.abandon(slot);
   wake_all(header);
 }
 
-void end_gone(std::span<std::byte> memory, Side side) {
+void end_gone(std::span<std::byte> memory, Side side, int socket) {
   PipeHeader& header = header_of(memory);
   header.ways[index(side)].no_sender.store(1, std::memory_order_seq_cst);
   header.ways[index(other(side))].no_receiver.store(1, std::memory_order_seq_cst);
+  if (socket >= 0) shut(socket);
   if (BlockTable* table = block_table(memory)) free_unused(memory, *table, [](BlockRecord&) {});
   wake_all(header);
 }

@@ -116,7 +116,10 @@ void be_child(const Origin& origin, pid_t root, const Birth& birth) {
   is_child = true;
   std::vector<int> keep{birth.socket.get()};
   if (birth.arguments) keep.push_back(birth.arguments.get());
-  for (const ThingGrant& thing : birth.things) keep.push_back(thing.memory);
+  for (const ThingGrant& thing : birth.things) {
+    keep.push_back(thing.memory);
+    if (thing.socket >= 0) keep.push_back(thing.socket);
+  }
   if (birth.group >= 0) keep.push_back(birth.group);
   if (birth.error) ::dup2(birth.error.get(), STDERR_FILENO);
   if (const Heart* heart = Heart::here()) keep.push_back(heart->descriptor());

@@ -134,9 +134,9 @@ class Client {
   void failed(const std::string& why);
   // Where a program that was executed will leave word of its end.
   void black_box(os::Descriptor memory);
-  // What handles stand for. Makes one: its maker uses it in slot 0. `first`: the other end, for the second end of a pipe.
-  // Throws SystemError where root has no descriptor left.
-  ThingId create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first = 0);
+  // What handles stand for. Makes one: its maker uses it in slot 0. `first`: the other end, for the second end of a pipe. `socket`:
+  // of an end that goes over one. Throws SystemError where root has no descriptor left.
+  ThingId create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first = 0, const os::Descriptor& socket = {});
   // Uses it once more; asks root, unless it was granted when this process was started. Throws SystemError when it is gone.
   ThingAccess open_thing(ThingId thing);
   // Uses it once less. Does nothing in a fork of this process.

@@ -131,7 +131,8 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         const auto opened = notice.getOpened();
         const auto found = openings_.find(opened.getThing());
         if (found == openings_.end()) return;
-        found->second = {true, opened.getWhy(), {opened.getSlot(), descriptors.empty() ? os::Descriptor() : std::move(descriptors.front())}};
+        descriptors.resize(2);
+        found->second = {true, opened.getWhy(), {opened.getSlot(), std::move(descriptors[0]), std::move(descriptors[1])}};
         return;
       }
       case control::Notice::LAID: laid_ = std::max(laid_, notice.getLaid()); return;

@@ -84,7 +84,7 @@ void Client::black_box(os::Descriptor memory) {
   send(request.bytes(), descriptors);
 }
 
-ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first) {
+ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first, const os::Descriptor& socket) {
   check_process();
   ThingId id;
   {
@@ -97,9 +97,11 @@ ThingId Client::create_thing(ThingKind kind, const os::Descriptor& memory, Thing
   create.setId(id);
   create.setKind(static_cast<std::uint8_t>(kind));
   create.setFirst(first);
+  create.setSocket(static_cast<bool>(socket));
   std::vector<os::Descriptor> descriptors;
   try {
     descriptors.push_back(memory.duplicate());
+    if (socket) descriptors.push_back(socket.duplicate());
     send(request.bytes(), descriptors);
   } catch (...) {
     const Lock lock(mutex_);
@@ -247,7 +249,9 @@ void Client::grant(ProcessId to, const std::vector<ThingId>& things) {
   });
 }
 
-void Client::granted(const ThingGrant& thing) { granted_[thing.id] = {thing.slot, os::Descriptor(thing.memory)}; }
+void Client::granted(const ThingGrant& thing) {
+  granted_[thing.id] = {thing.slot, os::Descriptor(thing.memory), os::Descriptor(thing.socket)};
+}
 
 int Client::give_socket() {
   check_process();

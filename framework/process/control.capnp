@@ -90,6 +90,7 @@ struct ThingRequest {         # of what handles stand for: see things.h
       id     @0 :UInt64;      # chosen by the maker: its serial, then a count
       kind   @1 :UInt8;
       first  @18 :UInt64;     # of the second end of a pipe: the first one
+      socket @22 :Bool;       # of the end of a pipe: a second descriptor is its socket
     }
     open     @2 :UInt64;      # answered by `opened`
     close    @3 :UInt64;
@@ -164,7 +165,7 @@ struct Notice {               # root to a process
     }
     laid     @21 :UInt64;
     overBudget @20 :Void;     # this process has more memory than it should, from now on
-    opened   :group {         # the packet's descriptor is the thing's memory; none if it cannot be opened
+    opened   :group {         # the packet's descriptors are the thing's memory, and its socket; none if it cannot be opened
       thing    @17 :UInt64;
       slot     @18 :UInt32;
       why      @19 :Text;

@@ -134,10 +134,11 @@ void RootLoop::create_thing(Process& client, control::ThingRequest::Create::Read
   Outgoing<control::Notice> notice;
   auto opened = notice->initOpened();
   opened.setThing(create.getId());
-  if (descriptors.empty()) {
+  if (descriptors.size() < (create.getSocket() ? 2U : 1U)) {
     opened.setWhy("root has no descriptor left for what this handle stands for: see the limit of open files (ulimit -n)");
   } else {
-    things_.create(create.getId(), kind, std::move(descriptors.front()), client.serial, create.getFirst());
+    auto socket = create.getSocket() ? std::move(descriptors[1]) : os::Descriptor();
+    things_.create(create.getId(), kind, std::move(descriptors[0]), client.serial, create.getFirst(), std::move(socket));
   }
   tell(client, notice.bytes());
 }
@@ -164,7 +165,9 @@ void RootLoop::open_thing(Process& client, ThingId id) {
     opened.setSlot(access.slot);
     try {
       descriptors.push_back(access.memory.duplicate());
+      if (access.socket) descriptors.push_back(access.socket.duplicate());
     } catch (...) {
+      descriptors.clear();
       things_.close(id, client.serial);
       throw;
     }
@@ -198,7 +201,7 @@ void RootLoop::give_things(Process& process) {
     const char* why = held ? things_.why_not(thing) : "what this handle stands for was not there when it was granted";
     if (why) throw SystemError(ENOENT, why);
     const auto access = things_.open(thing, process.serial);
-    process.granted.push_back({thing, access.slot, access.memory.get()});
+    process.granted.push_back({thing, access.slot, access.memory.get(), access.socket.get()});
   }
   let_go(found->second);
   grants_.erase(found);

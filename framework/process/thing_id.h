@@ -27,6 +27,7 @@ inline constexpr std::size_t kThingsMax = 4096;
 struct ThingAccess {
   std::uint32_t slot = 0;
   os::Descriptor memory;
+  os::Descriptor socket = {};  // of the end of a pipe that goes over sockets
 };
 
 // The same as a new process inherits it.
@@ -34,6 +35,7 @@ struct ThingGrant {
   ThingId id = 0;
   std::uint32_t slot = 0;
   int memory = -1;  // root's descriptor, and now its own
+  int socket = -1;  // the same; -1 if it has none
 };
 
 }  // namespace troupe::process

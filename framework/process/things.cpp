@@ -10,6 +10,7 @@
 #include <troupe/errors.h>
 
 #include "os/memory.h"
+#include "os/socket.h"
 #include "pipe/recover.h"
 #include "queue/recover.h"
 #include "queue/tickets.h"
@@ -55,8 +56,10 @@ void enlist(const os::Descriptor& memory, std::uint32_t slot) {
 
 }  // namespace
 
-void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first) {
+void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first, os::Descriptor socket) {
   if (!memory || !os::shared_memory_size(memory)) throw ProtocolError("a thing without shared memory");
+  if (socket && (!is_end(kind) || os::socket_kind(socket) != os::SocketKind::packets))
+    throw ProtocolError("a thing with a descriptor that it cannot have");
   const auto other = things_.find(first);
   if (first != 0) {
     if (other == things_.end() || kind != ThingKind::second_end || other->second.kind != ThingKind::first_end ||
@@ -68,6 +71,7 @@ void Things::create(ThingId id, ThingKind kind, os::Descriptor memory, Serial ma
   if (!is_new) throw ProtocolError("a thing of this number is there");
   place->second.users.push_back({.serial = maker, .uses = 1});
   place->second.other_end = first;
+  place->second.socket = std::move(socket);
   uses_.emplace(maker, id);
 }
 
@@ -84,7 +88,7 @@ Things::Opened Things::open(ThingId id, Serial user) {
   const auto mine = std::ranges::find(thing.users, user, &User::serial);
   if (mine != thing.users.end()) {
     ++mine->uses;
-    return {static_cast<std::uint32_t>(mine - thing.users.begin()), thing.memory};
+    return {static_cast<std::uint32_t>(mine - thing.users.begin()), thing.memory, thing.socket};
   }
   std::uint32_t slot = 0;
   while (slot < thing.users.size() && !is_free(thing, slot)) ++slot;
@@ -100,7 +104,7 @@ Things::Opened Things::open(ThingId id, Serial user) {
   }
   thing.users[slot] = {.serial = user, .uses = 1};
   uses_.emplace(user, id);
-  return {slot, thing.memory};
+  return {slot, thing.memory, thing.socket};
 }
 
 void Things::close(ThingId id, Serial user) {
@@ -289,7 +293,7 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
   if (thing.broken) return;
   try {
     if (is_end(thing.kind)) {
-      pipe::recover(map_pipe(thing.memory).bytes(), side_of(thing.kind), slot);
+      pipe::recover(map_pipe(thing.memory).bytes(), side_of(thing.kind), slot, thing.socket.get());
     } else if (thing.kind == ThingKind::blocks) {
       pipe::recover_blocks(map_pipe(thing.memory).bytes(), slot);
     } else if (thing.kind == ThingKind::queue) {
@@ -308,7 +312,7 @@ void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
 void Things::tell_other_end(const Thing& thing) {
   if (!is_end(thing.kind)) return;
   try {
-    pipe::end_gone(map_pipe(thing.memory).bytes(), side_of(thing.kind));
+    pipe::end_gone(map_pipe(thing.memory).bytes(), side_of(thing.kind), thing.socket.get());
   } catch (const std::exception&) {  // those at the other end find out by themselves that it was overwritten
   }
 }

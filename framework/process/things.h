@@ -25,8 +25,8 @@ class Things {
  public:
   // Its maker is its first user, in slot 0.
   // `first` is the other end of a pipe, if that was made before. Throws ProtocolError for a number that is taken, or what is no shared
-  // memory.
-  void create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first = 0);
+  // memory, or no socket of packets.
+  void create(ThingId id, ThingKind kind, os::Descriptor memory, Serial maker, ThingId first = 0, os::Descriptor socket = {});
 
   [[nodiscard]] bool has(ThingId id) const { return things_.contains(id); }
   // Why it cannot be opened; null if it can.
@@ -34,6 +34,7 @@ class Things {
   struct Opened {
     std::uint32_t slot;
     const os::Descriptor& memory;
+    const os::Descriptor& socket;  // if it has one
   };
   // One more use of it by `user`, who keeps its slot as long as it has any. Only if there is no why_not(). Throws SystemError when
   // all slots are taken, ProtocolError when the memory was overwritten.
@@ -98,6 +99,7 @@ class Things {
     std::map<Ticket, std::vector<ThingId>> items;  // what lies in it
     ThingId other_end = 0;
     bool broken = false;
+    os::Descriptor socket;
   };
 
   [[nodiscard]] static bool is_user(const Thing& thing, Serial user);

@@ -29,14 +29,16 @@ class SharedThing {
   [[nodiscard]] process::ThingId id() const { return id_; }
   [[nodiscard]] std::uint32_t slot() const { return access_.slot; }
   [[nodiscard]] const os::Descriptor& memory() const { return access_.memory; }
+  [[nodiscard]] const os::Descriptor& socket() const { return access_.socket; }  // if it has one
   // That this process has waited for it for a while.
   void tell_waiting() const { client().waits_for(id_); }
 
   // Throw std::logic_error where there is no Program.
   template <std::derived_from<SharedThing> Part>
-  static std::shared_ptr<Part> create(process::ThingKind kind, os::Descriptor memory, process::ThingId first_end = 0) {
-    const process::ThingId id = client().create_thing(kind, memory, first_end);
-    auto part = std::make_shared<Part>(id, process::ThingAccess{0, std::move(memory)});
+  static std::shared_ptr<Part> create(process::ThingKind kind, os::Descriptor memory, process::ThingId first_end = 0,
+                                      os::Descriptor socket = {}) {
+    const process::ThingId id = client().create_thing(kind, memory, first_end, socket);
+    auto part = std::make_shared<Part>(id, process::ThingAccess{0, std::move(memory), std::move(socket)});
     note(part);
     return part;
   }

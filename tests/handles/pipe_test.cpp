@@ -35,6 +35,9 @@ Process started(F function, Connection& end, Rest... rest) {
   return process;
 }
 
+// Every test of what both have in common is one of each. Once in a test.
+PipeTransport either() { return GENERATE(PipeTransport::ring, PipeTransport::socket); }
+
 void join(Process& process, int exitcode) {
   process.join();
   CHECK(process.exitcode() == exitcode);
@@ -44,7 +47,8 @@ void join(Process& process, int exitcode) {
 
 TEST_CASE("values go both ways between two processes, and the end of the file follows the last one") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   Process child = started(
       [](Connection pipe) {
         const auto names = pipe.recv<std::vector<std::string>>();
@@ -65,7 +69,8 @@ TEST_CASE("values go both ways between two processes, and the end of the file fo
 
 TEST_CASE("frames of any size, as bytes and as values") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe(PipeOptions{.ring_bytes = 4096});
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.ring_bytes = 4096, .transport = transport});
   Process child = started(
       [](Connection pipe) {
         std::vector<std::byte> bytes;
@@ -91,7 +96,8 @@ TEST_CASE("frames of any size, as bytes and as values") {
 }
 
 TEST_CASE("Python's names, and what they throw") {
-  auto [first, second] = Pipe(false);
+  const auto transport = either();
+  auto [first, second] = Pipe(PipeOptions{.duplex = false, .transport = transport});
   CHECK(first.readable());
   CHECK_FALSE(first.writable());
   CHECK_THROWS_AS(first.send(1), std::logic_error);
@@ -111,18 +117,21 @@ TEST_CASE("Python's names, and what they throw") {
   CHECK_FALSE(copy.closed());
   CHECK_THROWS_AS(first.recv<int>(), std::logic_error);
   second.send(9);  // the copy is the same end
-  CHECK_THROWS_AS(Pipe(PipeOptions{.ring_bytes = 1000}), std::invalid_argument);
+  CHECK_THROWS_AS(Pipe(PipeOptions{.ring_bytes = 1000, .transport = transport}), std::invalid_argument);
+  if (transport == PipeTransport::socket)
+    CHECK_THROWS_AS(Pipe(PipeOptions{.block_bytes = 4096, .transport = transport}), std::invalid_argument);
 }
 
 TEST_CASE("the death of the other side ends a wait to receive and a wait to send") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   Process receiver = started([](Connection pipe) { pipe.recv<int>(), die(); }, theirs);
   ours.send(1);
   CHECK_THROWS_AS(ours.recv<int>(), EndOfFile);
   join(receiver, -SIGKILL);
 
-  auto [to, from] = Pipe(PipeOptions{.ring_bytes = 1024});
+  auto [to, from] = Pipe(PipeOptions{.ring_bytes = 1024, .transport = transport});
   Process sender = started([](Connection pipe) { pipe.recv<int>(), die(); }, from);
   to.send(1);
   const std::vector<std::byte> large(1 << 20);
@@ -132,24 +141,26 @@ TEST_CASE("the death of the other side ends a wait to receive and a wait to send
 
 TEST_CASE("killed in the midst of a large frame, a sender leaves nothing of it to those who go on") {
   const test::Leftovers leftovers;
+  const auto transport = either();
   for (int round = 0; round < 5; ++round) {
-    auto [ours, theirs] = Pipe(PipeOptions{.ring_bytes = 1024});
+    auto [ours, theirs] = Pipe(PipeOptions{.ring_bytes = 1024, .transport = transport});
     auto keeper = theirs;
     Process sender = started([](Connection pipe) { pipe.send(std::vector<int>(1 << 20)); }, theirs);
     while (!ours.poll(1h)) {
     }
     sender.kill();
     join(sender, -SIGKILL);
-    keeper.send("whole");
+    Process heir = started([](Connection pipe) { pipe.send("whole"); }, keeper);  // when there is room behind what is left
     CHECK(ours.recv<std::string>() == "whole");
-    keeper.close();
     CHECK_THROWS_AS(ours.recv<int>(), EndOfFile);
+    join(heir, 0);
   }
 }
 
 TEST_CASE("killed in the midst of a large frame, a receiver takes it along, and another goes on") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe(PipeOptions{.ring_bytes = 1024});
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.ring_bytes = 1024, .transport = transport});
   auto spare = theirs;
   Process receiver = started([](Connection pipe) { static_cast<void>(pipe.recv<std::vector<int>>()); }, theirs);
   Process sender(
@@ -174,7 +185,8 @@ TEST_CASE("killed in the midst of a large frame, a receiver takes it along, and 
 
 TEST_CASE("an end is closed when all who hold it have closed it, ended or been killed") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   Process waits(
       [](Connection pipe) {
         pipe.send(1);
@@ -196,7 +208,8 @@ TEST_CASE("an end is closed when all who hold it have closed it, ended or been k
 
 TEST_CASE("a pipe's end travels through a pipe, and is closed where it was sent from and where it came to") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   Process server = started(
       [](Connection pipe) {
         while (true) {
@@ -206,7 +219,7 @@ TEST_CASE("a pipe's end travels through a pipe, and is closed where it was sent 
       },
       theirs);
   for (int i = 0; i < 5; ++i) {
-    auto [answers, answerer] = Pipe(false);
+    auto [answers, answerer] = Pipe(PipeOptions{.duplex = false, .transport = transport});
     ours.send(std::pair(answerer, i));
     answerer.close();
     CHECK(answers.recv<int>() == i * 2);
@@ -218,8 +231,9 @@ TEST_CASE("a pipe's end travels through a pipe, and is closed where it was sent 
 
 TEST_CASE("a pipe's end that nobody will receive is closed with the end it was sent to") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
-  auto [answers, answerer] = Pipe(false);
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
+  auto [answers, answerer] = Pipe(PipeOptions{.duplex = false, .transport = transport});
   ours.send(answerer);
   answerer.close();
   CHECK_FALSE(answers.poll());
@@ -229,10 +243,11 @@ TEST_CASE("a pipe's end that nobody will receive is closed with the end it was s
 
 TEST_CASE("a pipe's end in a queue") {
   const test::Leftovers leftovers;
+  const auto transport = either();
   Queue<Connection> ends;
   Process child([](Queue<Connection> from) { from.get().send("here"); }, ends);
   child.start();
-  auto [ours, theirs] = Pipe();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   ends.put(theirs);
   theirs.close();
   CHECK(ours.recv<std::string>() == "here");
@@ -241,7 +256,8 @@ TEST_CASE("a pipe's end in a queue") {
 
 TEST_CASE("an event and a queue in a value that is sent over a pipe") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   Process child = started(
       [](Connection pipe) {
         auto [event, numbers] = pipe.recv<std::tuple<Event, Queue<int>>>();
@@ -259,7 +275,8 @@ TEST_CASE("an event and a queue in a value that is sent over a pipe") {
 
 TEST_CASE("many processes come and go at one end") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = either();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   for (int i = 0; i < 300; ++i) {
     Process child([](Connection pipe, int number) { pipe.send(number); }, theirs, i);
     child.start();

@@ -30,6 +30,7 @@ const std::vector<std::pair<std::string, void (*)()>> kMakers = {
     {"queue", [] { Queue<int> queue; queue.put(1); }},
     {"ordered queue", [] { LifoQueue<int> queue; queue.put(1); }},
     {"pipe", [] { auto [one, other] = Pipe(); one.send(1); }},
+    {"pipe over sockets", [] { auto [one, other] = Pipe({.transport = PipeTransport::socket}); one.send(1); }},
     {"lock", [] { Lock lock; lock.acquire(); }},
     {"barrier", [] { const Barrier barrier(2); }},
     {"array", [] { const Array<int> array(1000); }},

@@ -34,7 +34,8 @@ constexpr int kForeverMs = 30'000;
 
 TEST_CASE("wait tells which are ready, at once or in time") {
   const test::Leftovers leftovers;
-  auto [a, b] = Pipe();
+  const auto transport = GENERATE(PipeTransport::ring, PipeTransport::socket);
+  auto [a, b] = Pipe(PipeOptions{.transport = transport});
   Queue<int> queue;
   CHECK(wait({}).empty());
   CHECK(wait({a, b, queue}, 0s).empty());
@@ -54,13 +55,14 @@ TEST_CASE("wait tells which are ready, at once or in time") {
 }
 
 TEST_CASE("wait sleeps until a process sends, puts, closes or dies") {
+  const auto transport = GENERATE(PipeTransport::ring, PipeTransport::socket);
   // From the first thread on, a process has a descriptor more for its talks with root.
   std::thread([] {}).join();
   Process first([] {});
   first.start();
   first.join();
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   Queue<int> numbers, go;
   SimpleQueue<std::string> words;
   Process child(
@@ -183,7 +185,8 @@ TEST_CASE("killed while they wait, those who wait leave others their wake-ups") 
 
 TEST_CASE("fileno is readable while something can be received, and at the end of the file") {
   const test::Leftovers leftovers;
-  auto [ours, theirs] = Pipe();
+  const auto transport = GENERATE(PipeTransport::ring, PipeTransport::socket);
+  auto [ours, theirs] = Pipe(PipeOptions{.transport = transport});
   const int descriptor = ours.fileno();
   CHECK(ours.fileno() == descriptor);
   CHECK_FALSE(readable(descriptor, 0));
@@ -200,6 +203,6 @@ TEST_CASE("fileno is readable while something can be received, and at the end of
   CHECK(readable(descriptor, kForeverMs));
   CHECK_THROWS_AS(ours.recv<int>(), EndOfFile);
   CHECK(readable(descriptor, kForeverMs));
-  auto [in, out] = Pipe(false);
+  auto [in, out] = Pipe(PipeOptions{.duplex = false, .transport = transport});
   CHECK_THROWS_AS(out.fileno(), std::logic_error);
 }

@@ -12,6 +12,7 @@
 
 #include "os/memory.h"
 #include "pipe/end.h"
+#include "pipe/packets.h"
 #include "pipe/recover.h"
 
 // A small pipe in memory that forked processes share, and frames that tell whether they are whole.
@@ -31,7 +32,11 @@ class PipeMemory {
   explicit PipeMemory(const PipeShape& shape = kSmall)
       : mapping_(troupe::os::make_shared_memory("pipe-test", size_of(shape)), size_of(shape)) {
     troupe::pipe::format(bytes(), shape);
+    if (shape.over_sockets) sockets_ = troupe::pipe::make_sockets(shape.ring_capacity);
   }
+  [[nodiscard]] End end(Side side, troupe::shared::Slot slot) const { return End(bytes(), side, slot, nullptr, socket(side)); }
+  [[nodiscard]] int socket(Side side) const { return (side == Side::first ? sockets_.first : sockets_.second).get(); }
+  void end_gone(Side side) const { troupe::pipe::end_gone(bytes(), side, socket(side)); }
   [[nodiscard]] Memory bytes() const { return mapping_.bytes().first(mapping_.bytes().size() - kBehind); }
   // With the counter behind it.
   [[nodiscard]] Memory all() const { return mapping_.bytes(); }
@@ -41,6 +46,7 @@ class PipeMemory {
  private:
   static std::size_t size_of(const PipeShape& shape) { return troupe::pipe::memory_size(shape) + kBehind; }
   troupe::os::Mapping mapping_;
+  std::pair<troupe::os::Descriptor, troupe::os::Descriptor> sockets_;
 };
 
 inline Memory pipe_in(Memory all) { return all.first(all.size() - PipeMemory::kBehind); }

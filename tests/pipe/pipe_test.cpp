@@ -15,10 +15,20 @@ using namespace std::chrono_literals;
 using namespace troupe;
 using namespace pipe_test;
 
+namespace {
+
+// Over rings and over sockets.
+PipeShape either(PipeShape shape) {
+  shape.over_sockets = GENERATE(false, true);
+  return shape;
+}
+
+}  // namespace
+
 TEST_CASE("frames go both ways, in order, whole, also those larger than the ring") {
   const test::Leftovers leftovers;
-  const PipeMemory memory;
-  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  const PipeMemory memory(either(kSmall));
+  End a = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
   std::thread echo([&] {
     Frame frame;
     while (b.receive(frame) == End::Received::frame && b.send(frame.bytes, frame.attached)) {
@@ -33,14 +43,13 @@ TEST_CASE("frames go both ways, in order, whole, also those larger than the ring
     CHECK(back.bytes == bytes);
     CHECK(back.attached == 3);
   }
-  pipe::end_gone(memory.bytes(), Side::first);
+  memory.end_gone(Side::first);
   echo.join();
 }
 
 TEST_CASE("a pipe of one direction") {
-  const PipeShape shape{.ring_capacity = 1024, .duplex = false};
-  const PipeMemory memory(shape);
-  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  const PipeMemory memory(either({.ring_capacity = 1024, .duplex = false}));
+  End a = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
   CHECK(a.receives());
   CHECK_FALSE(a.sends());
   CHECK(b.sends());
@@ -50,8 +59,8 @@ TEST_CASE("a pipe of one direction") {
 }
 
 TEST_CASE("poll and receive wait as long as they were told") {
-  const PipeMemory memory;
-  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  const PipeMemory memory(either(kSmall));
+  End a = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
   Frame frame;
   CHECK_FALSE(a.poll(Clock::time_point::min()));
   CHECK_FALSE(a.poll(Clock::now() + 1ms));
@@ -64,10 +73,10 @@ TEST_CASE("poll and receive wait as long as they were told") {
 }
 
 TEST_CASE("what was sent before the end is received, then the end; and nothing can be sent there") {
-  const PipeMemory memory;
-  End a(memory.bytes(), Side::first, 0), b(memory.bytes(), Side::second, 0);
+  const PipeMemory memory(either(kSmall));
+  End a = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
   send(b, 1), send(b, 2);
-  pipe::end_gone(memory.bytes(), Side::second);
+  memory.end_gone(Side::second);
   CHECK(receive(a) == 1u);
   CHECK(a.poll(Clock::time_point::min()));
   CHECK(receive(a) == 2u);
@@ -79,8 +88,8 @@ TEST_CASE("what was sent before the end is received, then the end; and nothing c
 }
 
 TEST_CASE("those who are blocked hear of the other end's death") {
-  const PipeMemory memory;
-  End a(memory.bytes(), Side::first, 0);
+  const PipeMemory memory(either(kSmall));
+  End a = memory.end(Side::first, 0);
   std::thread receiver([&] {
     Frame frame;
     CHECK(a.receive(frame) == End::Received::ended);
@@ -90,19 +99,19 @@ TEST_CASE("those who are blocked hear of the other end's death") {
     }
   });
   std::thread large([&] { CHECK_FALSE(a.send(std::vector<std::byte>(100'000))); });
-  pipe::end_gone(memory.bytes(), Side::second);
+  memory.end_gone(Side::second);
   receiver.join(), sender.join(), large.join();
 }
 
 TEST_CASE("processes and threads that share an end take turns, and each frame comes once") {
-  const PipeMemory memory({.ring_capacity = 1024, .duplex = false});
+  const PipeMemory memory(either({.ring_capacity = 1024, .duplex = false}));
   constexpr unsigned kSenders = 3, kReceivers = 3, kEach = 2000;
   std::vector<std::thread> threads;
   std::vector<std::vector<unsigned>> got(kReceivers);
   std::vector<unsigned> sums(kSenders);
   for (unsigned sender = 0; sender < kSenders; ++sender) {
     threads.emplace_back([&, sender] {
-      End end(memory.bytes(), Side::second, sender / 2);  // two of one process, one of another
+      End end = memory.end(Side::second, sender / 2);  // two of one process, one of another
       for (unsigned i = 0; i < kEach; ++i) {
         // Now and then one in pieces.
         std::vector<std::uint32_t> words(i % 50 == 0 ? 400 : 4, sender * kEach + i);
@@ -112,7 +121,7 @@ TEST_CASE("processes and threads that share an end take turns, and each frame co
   }
   for (unsigned receiver = 0; receiver < kReceivers; ++receiver) {
     threads.emplace_back([&, receiver] {
-      End end(memory.bytes(), Side::first, receiver / 2);
+      End end = memory.end(Side::first, receiver / 2);
       Frame frame;
       while (end.receive(frame) == End::Received::frame) {
         std::vector<std::uint32_t> words(frame.bytes.size() / 4);
@@ -124,7 +133,7 @@ TEST_CASE("processes and threads that share an end take turns, and each frame co
     });
   }
   for (unsigned i = 0; i < kSenders; ++i) threads[i].join();
-  pipe::end_gone(memory.bytes(), Side::second);
+  memory.end_gone(Side::second);
   for (unsigned i = kSenders; i < threads.size(); ++i) threads[i].join();
   std::vector<unsigned> all;
   for (const auto& some : got) {
@@ -143,15 +152,56 @@ TEST_CASE("processes and threads that share an end take turns, and each frame co
 }
 
 TEST_CASE("one end passes from one process to another between any two frames") {
-  const PipeMemory memory;
-  End first(memory.bytes(), Side::first, 0), second(memory.bytes(), Side::first, 1);
-  End to_first(memory.bytes(), Side::second, 0), to_second(memory.bytes(), Side::second, 1);
+  const PipeMemory memory(either(kSmall));
+  End first = memory.end(Side::first, 0), second = memory.end(Side::first, 1);
+  End to_first = memory.end(Side::second, 0), to_second = memory.end(Side::second, 1);
   unsigned sent = 0, received = 0;
   for (unsigned round = 0; round < 200; ++round) {
     for (unsigned i = 0; i < 1 + round % 2; ++i) send(round % 3 == 0 ? first : second, sent++ % 250);
     while (const auto number = receive(round % 5 < 2 ? to_first : to_second)) REQUIRE(*number == received++ % 250);
     REQUIRE(received == sent);
   }
+}
+
+TEST_CASE("over sockets, pieces whose sender has died are not waited for, and the next frame comes") {
+  auto shape = kSmall;
+  shape.over_sockets = true;
+  const PipeMemory memory(shape);
+  constexpr shared::Slot kDead = 7;
+  End heir = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
+  for (unsigned round = 0; round < 20; ++round) {
+    shared::KeptLock::User dead(pipe::header_of(memory.bytes()).ways[pipe::index(Side::first)].send_lock, kDead);
+    static_cast<void>(dead.lock_until(Clock::time_point::max()));
+    const std::uint64_t size = 1000;
+    constexpr auto kFirst = static_cast<std::uint16_t>(pipe::Part::first);
+    REQUIRE(pipe::send_packet(memory.socket(Side::first), std::as_bytes(std::span(&size, 1)), frame(1), kFirst));
+    Frame got;
+    auto received = End::Received::frame;
+    std::thread receiver([&] { received = b.receive(got, Clock::time_point::min()); });
+    pipe::recover(memory.bytes(), Side::first, kDead, memory.socket(Side::first));
+    receiver.join();
+    CHECK(received == End::Received::late);
+    send(heir, round);
+    CHECK(receive(b, Clock::time_point::max()) == round);
+  }
+}
+
+TEST_CASE("over sockets, what is no packet of ours poisons an end") {
+  auto shape = kSmall;
+  shape.over_sockets = true;
+  const std::vector<std::byte> large(300);
+  using Wrong = std::pair<std::size_t, pipe::Part>;
+  for (const auto& [size, part] :
+       {Wrong{300, pipe::Part::whole}, Wrong{4, pipe::Part::first}, Wrong{16, pipe::Part::first}, Wrong{16, pipe::Part::block}}) {
+    const PipeMemory memory(shape);
+    End a = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
+    REQUIRE(pipe::send_packet(memory.socket(Side::first), {}, std::span(large).first(size), static_cast<std::uint16_t>(part)));
+    Frame frame;
+    CHECK_THROWS_AS(b.receive(frame, Clock::time_point::min()), ProtocolError);
+    CHECK_THROWS_AS(b.send(large), ProtocolError);
+  }
+  const PipeMemory memory(shape);
+  CHECK_THROWS_AS(End(memory.bytes(), Side::first, 0), ProtocolError);
 }
 
 TEST_CASE("memory that is no pipe is refused, and what breaks the rules poisons an end") {

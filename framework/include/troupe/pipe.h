@@ -30,10 +30,17 @@ class BrokenPipe : public std::runtime_error {
   BrokenPipe() : std::runtime_error("the other end of the pipe is closed") {}
 };
 
+// What a pipe goes over. A ring in shared memory takes no system call where nobody sleeps. A socket is the kernel's, which keeps what is
+// under way, takes a system call for each frame at each side, and has a real descriptor: see Connection::fileno(). All else is the
+// same, but Blocks go over rings only.
+enum class PipeTransport { ring, socket };
+
 struct PipeOptions {
   bool duplex = true;                               // or: the first only receives, the second only sends
-  std::size_t ring_bytes = std::size_t{256} << 10;  // of shared memory each way: a power of two, 1 KiB to 1 GiB
+  std::size_t ring_bytes = std::size_t{256} << 10;  // of shared memory each way: a power of two, 1 KiB to 1 GiB;
+                                                    // over a socket, of the kernel's, which may give less (net.core.wmem_max)
   std::size_t block_bytes = 0;                      // for all Blocks at a time (see block.h), 512 at most; only what is used takes memory
+  PipeTransport transport = PipeTransport::ring;
 };
 
 namespace detail {
@@ -89,7 +96,7 @@ PipeFrame& frame_buffer();
 // received by another, or lost with it. One that is killed while it sends has sent the whole value, or nothing of it.
 //
 // All throw std::logic_error on a closed Connection, and where this end cannot do that; ProtocolError when a process has overwritten
-// the shared memory.
+// the shared memory; over a socket, SystemError when the kernel has no memory for a frame.
 //
 // Threads: any; one at a time sends and one at a time receives. close() is for this object alone.
 class Connection {
@@ -163,8 +170,9 @@ class Connection {
   [[nodiscard]] bool writable() const { return detail::can_send(end()); }
 
   // A descriptor for poll(), epoll and their like, readable while poll() is true; only for that. It is good as long as this end is used
-  // here. The first call starts a thread that rings it; to wait for a few things without one, see wait.h. Where other processes hold
-  // this end, too, look with poll() before you receive. Throws SystemError when there is no descriptor or thread left.
+  // here. Over a socket it is the pipe's own. Over a ring the first call starts a thread that rings it; to wait for a few things without
+  // one, see wait.h. Where other processes hold this end, or one of the senders may be killed, it may be readable for nothing: look with
+  // try_recv(). Throws SystemError when there is no descriptor or thread left.
   [[nodiscard]] int fileno() const { return detail::descriptor_of(end()); }
 
  private:
@@ -210,8 +218,8 @@ class Connection {
 };
 
 // Two ends of a new pipe: what one sends the other receives. With duplex = false the first only receives and the second only sends.
-// Throws SystemError when there is no memory or no descriptor, std::invalid_argument for other ring_bytes, std::logic_error where there
-// is no Program.
+// Throws SystemError when there is no memory or no descriptor, std::invalid_argument for other ring_bytes, or for block_bytes over a
+// socket, std::logic_error where there is no Program.
 [[nodiscard]] std::pair<Connection, Connection> Pipe(const PipeOptions& options);
 [[nodiscard]] inline std::pair<Connection, Connection> Pipe(bool duplex = true) { return Pipe(PipeOptions{.duplex = duplex}); }
 
