@@ -366,8 +366,12 @@ TEST_CASE("root out of descriptors refuses starts, and goes on when there are so
     int refused = 0;
     for (auto id : ids) {
       const auto death = main->death(id);
-      if (death && death->cause == Death::Cause::failed_to_start) ++refused;
-      else main->kill(id);
+      if (death && death->cause == Death::Cause::failed_to_start) {
+        if (death->detail.find("root needs 3 to 6 for each process and may open 40") == std::string::npos) return 2;
+        ++refused;
+      } else {
+        main->kill(id);
+      }
     }
     for (auto id : ids) main->join(id);
     const auto again = main->start({.entry = [](std::span<const std::byte>) { return 9; }});
