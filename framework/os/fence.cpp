@@ -1,10 +1,13 @@
 #include "os/fence.h"
 
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "os/check_call.h"
+#include <cerrno>
+
+#include <troupe/errors.h>
 
 namespace troupe::os {
 namespace {
@@ -13,7 +16,12 @@ long membarrier(int command) { return ::syscall(SYS_membarrier, command, 0, 0); 
 
 }  // namespace
 
-void heavy_fence() { check_call(membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED), "membarrier"); }
+void heavy_fence() {
+  while (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0) {
+    if (errno != ENOMEM) throw SystemError(errno, "membarrier");
+    ::sched_yield();
+  }
+}
 
 bool join_heavy_fences() {
   static const bool joined = membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0 && membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0;

@@ -65,7 +65,8 @@ Blocks::Blocks(std::span<std::byte> memory, const os::Descriptor* descriptor, sh
       descriptor_(descriptor),
       header_(&header_of(memory)),
       table_(block_table(memory)),
-      me_(slot) {
+      me_(slot),
+      forks_(shared::forks()) {
   if (area_.empty() || slot >= kHoldersMax) throw ProtocolError("not a pipe with blocks");
 }
 
@@ -217,6 +218,7 @@ void Blocks::hold(const BlockReference& what) {
 }
 
 void Blocks::let_go(const BlockReference& what) noexcept {
+  if (forks_ != shared::forks()) return;  // our parent holds it
   BlockRecord& record = table_->records[number(what)];
   {
     const std::scoped_lock lock(mutex_);

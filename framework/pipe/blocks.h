@@ -114,6 +114,7 @@ class Blocks {
   PipeHeader* header_;
   BlockTable* table_;
   shared::Slot me_;
+  const std::uint32_t forks_;  // when it was made
   std::mutex mutex_;
   std::array<std::uint32_t, kBlocksMax> holds_{};  // of ours, by record; under the mutex
 };

@@ -17,6 +17,9 @@
 namespace troupe::pipe {
 namespace {
 
+// A sender that gave up in the midst of a frame, for want of memory, may not be able to nudge the receiver either.
+constexpr Duration kNudgeTime = std::chrono::milliseconds(100);
+
 constexpr std::uint32_t kFramesPerLook = 64;  // at which CPU we are
 
 // Room for pieces to come, which the sender only claims.
@@ -305,7 +308,11 @@ End::Received End::receive_packets(Frame& frame, Clock::time_point deadline) {
       if (!ready()) missing = 0;  // what was sent before the lock became free is there now
       continue;
     }
-    if (!os::wait_for(socket_, POLLIN, missing > 0 ? Clock::time_point::max() : deadline)) return Received::late;
+    if (missing > 0) {
+      static_cast<void>(os::wait_for(socket_, POLLIN, Clock::now() + kNudgeTime));
+    } else if (!os::wait_for(socket_, POLLIN, deadline)) {
+      return Received::late;
+    }
   }
 }
 

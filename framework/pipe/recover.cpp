@@ -64,7 +64,8 @@ void recover_blocks(std::span<std::byte> memory, shared::Slot slot) {
 
 void recover(std::span<std::byte> memory, Side side, shared::Slot slot, int socket) {
   PipeHeader& header = header_of(memory);
-  if (header.ways[index(side)].send_lock.abandon(slot) && socket >= 0) nudge(socket);
+  header.ways[index(side)].send_lock.abandon(slot);
+  if (socket >= 0) nudge(socket);  // whatever it held: it may have been about to do that itself
   header.ways[index(other(side))].receive_lock.abandon(slot);
   wake_all(header);
 }

@@ -450,7 +450,9 @@ void SharedQueue::pass_on() {
   if (may_have_items(*memory_) || closed()) signal(control().items);
 }
 
+// Two who end the last leases at once look at each other's: with this fence between, one of them sees both.
 void SharedQueue::tell_idle() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   Wait& idle = control().room.idle;
   if (!is_idle(Clock::time_point::max()) || idle.want.exchange(0, std::memory_order_seq_cst) == 0) return;
   wake_all(idle);

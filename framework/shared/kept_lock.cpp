@@ -16,8 +16,11 @@ constexpr std::uint32_t kStreak = 8;     // before it is kept the first time
 constexpr std::uint32_t kPatience = 3;    // it doubles each time the lock is taken from a keeper, so often: then both cost about the same
 
 std::atomic<std::uint64_t> threads_numbered{0};
+std::atomic<std::uint32_t> forks_seen{0};
 
 }  // namespace
+
+std::uint32_t forks() { return forks_seen.load(std::memory_order_relaxed); }
 
 // The lock itself.
 
@@ -61,15 +64,23 @@ void KeptLock::leave_seat(Slot dead) {
 }
 
 // Marked as wanted before: from the heavy fence on its keeper either is seen to be busy, or sees that mark before it is. The word counts
-// how often it was kept, lest we take it from another keeper than the one we looked at.
+// how often it was kept, as far as there is room, lest we take it from another keeper than the one we looked at.
 bool KeptLock::take_from_keeper(std::uint32_t seen, Slot me) {
+  const std::uint32_t keeps = keeps_.load(std::memory_order_acquire);
+  if ((seen >> OwnerLock::kKeepsShift) % OwnerLock::kKeeps != keeps % OwnerLock::kKeeps) return false;
+  if (lock_.word_.load(std::memory_order_seq_cst) != seen) return false;
   os::heavy_fence();
   const std::atomic<std::uint32_t>& busy = seat_of(seen).busy;
   for (int spins = spins_allowed(); busy.load(std::memory_order_acquire) != 0; --spins) {
     if (spins <= 0 || lock_.word_.load(std::memory_order_relaxed) != seen) return false;
     pause();
   }
-  if (!lock_.word_.compare_exchange_strong(seen, OwnerLock::kWaiters | (me + 1), std::memory_order_acq_rel, std::memory_order_relaxed)) return false;
+  std::uint32_t mine = OwnerLock::kWaiters | (me + 1);
+  if (!lock_.word_.compare_exchange_strong(seen, mine, std::memory_order_acq_rel, std::memory_order_relaxed)) return false;
+  if (keeps_.load(std::memory_order_relaxed) != keeps) [[unlikely]] {  // it was kept a multiple of so often since, and its keeper may be busy
+    lock_.word_.compare_exchange_strong(mine, seen, std::memory_order_acq_rel, std::memory_order_relaxed);
+    return false;
+  }
   taken_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
@@ -96,16 +107,15 @@ std::uint32_t KeptLock::kept_by(Slot me, const std::atomic<std::uint32_t>* busy)
 // In a forked child, this is another thread.
 constinit thread_local std::uint64_t KeptLock::User::thread_number = 0;
 void KeptLock::User::number_thread() {
-  static const bool once = [] {
-    const int error = ::pthread_atfork(nullptr, nullptr, [] { thread_number = 0; });
-    if (error != 0) throw SystemError(error, "pthread_atfork");
-    return true;
-  }();
-  static_cast<void>(once);
   thread_number = threads_numbered.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-KeptLock::User::User(KeptLock& lock, Slot me) : lock_(lock), me_(me), allowed_(lock.allowed_ != 0) {
+KeptLock::User::User(KeptLock& lock, Slot me) : lock_(lock), me_(me), allowed_(lock.allowed_ != 0), forks_(forks()) {
+  static const int error = ::pthread_atfork(nullptr, nullptr, [] {
+    thread_number = 0;
+    forks_seen.fetch_add(1, std::memory_order_relaxed);
+  });
+  if (error != 0) throw SystemError(error, "pthread_atfork");
   if (allowed_ && !os::join_heavy_fences()) throw SystemError(ENOSYS, "membarrier, which the maker of this lock could call");
 }
 
@@ -120,7 +130,7 @@ void KeptLock::User::unlock_plain() {
 // Counts, and says whether it is time. A thread of ours that was robbed of the lock may not have noticed yet: then we must not use its
 // seat.
 bool KeptLock::User::may_keep() {
-  if (!allowed_) return false;
+  if (!allowed_ || forks_ != forks()) return false;
   const std::uint64_t thread = this_thread();
   if (lock_.last_.load(std::memory_order_relaxed) != me_ + 1 || thread_ != thread) {
     lock_.last_.store(me_ + 1, std::memory_order_relaxed);

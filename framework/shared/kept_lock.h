@@ -14,6 +14,9 @@
 
 namespace troupe::shared {
 
+// How often this process is a fork of one that had such locks: what its parent holds is not its own.
+[[nodiscard]] std::uint32_t forks();
+
 // An OwnerLock that is cheap for a thread that takes it again and again: after some times with nobody in between, the thread keeps it.
 // It leaves the word locked and only notes, in a word of its own, whether it is busy under it: two plain stores instead of two atomic
 // changes, 2 ns instead of 11. Who else wants the lock marks it as wanted, has all CPUs pass a heavy fence, and takes it from a keeper
@@ -121,6 +124,7 @@ class KeptLock::User {
   KeptLock& lock_;
   const Slot me_;
   const bool allowed_;
+  const std::uint32_t forks_;  // when it was made: a forked child has the same seat, and must not sit there, too
   std::atomic<std::uint64_t> keeper_{0};         // the thread of ours that keeps it, as far as it knows: it ends that itself
   std::uint32_t kept_ = 0;                       // the keeper's: what the word was made
   std::atomic<std::uint32_t>* busy_ = nullptr;   // the keeper's: our seat

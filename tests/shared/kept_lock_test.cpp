@@ -139,6 +139,19 @@ TEST_CASE("a forked child is not the keeper that its parent was") {
   CHECK(child.wait() == 0);
 }
 
+TEST_CASE("nor does it come to keep the lock, whose seat is its parent's") {
+  SharedMemory memory;
+  KeptLock::User user(memory->lock, 1);
+  use(user, 1);
+  Child child([&] {
+    for (int i = 0; i < 1'000; ++i)
+      if (!Held(user, kForever)) return 1;
+    return memory->lock.is_kept() ? 2 : 0;
+  });
+  CHECK(child.wait() == 0);
+  use_until_kept(memory->lock, user);
+}
+
 TEST_CASE("processes and threads exclude one another, whoever keeps the lock") {
   SharedMemory memory;
   constexpr int kRounds = 30, kUses = 2'000;
