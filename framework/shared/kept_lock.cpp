@@ -85,10 +85,11 @@ bool KeptLock::take_from_keeper(std::uint32_t seen, Slot me) {
   return true;
 }
 
+// Not one that another user in this process has, who may write to it still. Root frees them all.
 std::atomic<std::uint32_t>* KeptLock::take_seat(Slot me) {
   for (Seat& seat : seats_) {
     std::uint32_t nobody = 0;
-    if (seat.owner.compare_exchange_strong(nobody, me + 1, std::memory_order_acquire, std::memory_order_relaxed) || nobody == me + 1) return &seat.busy;
+    if (seat.owner.compare_exchange_strong(nobody, me + 1, std::memory_order_acquire, std::memory_order_relaxed)) return &seat.busy;
   }
   return nullptr;
 }
