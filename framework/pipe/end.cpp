@@ -17,7 +17,8 @@
 namespace troupe::pipe {
 namespace {
 
-// A sender that gave up in the midst of a frame, for want of memory, may not be able to nudge the receiver either.
+// A sender that gave up in the midst of a frame, for want of memory, may be killed before it nudges the receiver, or have no memory for
+// that either.
 constexpr Duration kNudgeTime = std::chrono::milliseconds(100);
 
 constexpr std::uint32_t kFramesPerLook = 64;  // at which CPU we are

@@ -64,8 +64,7 @@ void recover_blocks(std::span<std::byte> memory, shared::Slot slot) {
 
 void recover(std::span<std::byte> memory, Side side, shared::Slot slot, int socket) {
   PipeHeader& header = header_of(memory);
-  header.ways[index(side)].send_lock.abandon(slot);
-  if (socket >= 0) nudge(socket);  // whatever it held: it may have been about to do that itself
+  if (header.ways[index(side)].send_lock.abandon(slot) && socket >= 0) nudge(socket);
   header.ways[index(other(side))].receive_lock.abandon(slot);
   wake_all(header);
 }
