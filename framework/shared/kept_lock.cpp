@@ -12,8 +12,8 @@
 namespace troupe::shared {
 namespace {
 
-constexpr std::uint32_t kStreak = 8;     // before it is kept the first time
-constexpr std::uint32_t kPatience = 3;    // it doubles each time the lock is taken from a keeper, so often: then both cost about the same
+constexpr std::uint32_t kStreak = 8;    // before it is kept the first time
+constexpr std::uint32_t kPatience = 3;  // it doubles each time the lock is taken from a keeper, so often: then both cost about the same
 
 std::atomic<std::uint64_t> threads_numbered{0};
 std::atomic<std::uint32_t> forks_seen{0};
@@ -25,13 +25,13 @@ std::uint32_t forks() { return forks_seen.load(std::memory_order_relaxed); }
 // The lock itself.
 
 std::optional<Slot> KeptLock::holder() const {
-  std::uint32_t word = lock_.word_.load(std::memory_order_relaxed);
+  const std::uint32_t word = lock_.word_.load(std::memory_order_relaxed);
   if ((word & OwnerLock::kKept) != 0) {
     os::heavy_fence();
-    const bool busy = seat_of(word).busy.load(std::memory_order_acquire) != 0;
-    if (!busy) return {};
+    if (seat_of(word).busy.load(std::memory_order_acquire) == 0) return {};
   }
-  return lock_.holder();
+  const std::uint32_t slot = OwnerLock::holder_of(word);
+  return slot == 0 ? std::nullopt : std::optional<Slot>(slot - 1);
 }
 
 // It was killed, so that all its stores are to be seen.
