@@ -14,14 +14,6 @@ std::pair<Connection, Connection> Pipe(const PipeOptions& options) {
   return {Connection(std::move(first)), Connection(std::move(second))};
 }
 
-void Connection::recv_bytes(std::vector<std::byte>& bytes) {
-  auto& frame = detail::frame_buffer();
-  std::swap(frame.bytes, bytes);
-  detail::receive(end(), frame, Clock::time_point::max());
-  std::swap(frame.bytes, bytes);
-  if (!frame.handles.empty()) detail::arrived(end(), frame);
-}
-
 namespace detail {
 
 std::pair<std::shared_ptr<PipePart>, std::shared_ptr<PipePart>> make_pipe(const PipeOptions& options) {
@@ -95,39 +87,50 @@ void send(PipePart& part, std::vector<std::byte>& bytes, const std::vector<std::
 
 namespace {
 
-void take_handles(PipeFrame& frame, std::size_t count) {
+// They stand behind the bytes.
+std::vector<std::uint64_t> take_handles(std::vector<std::byte>& bytes, std::size_t count) {
   const std::size_t size = count * sizeof(std::uint64_t);
-  if (size > frame.bytes.size()) throw ProtocolError("a pipe's peer sent fewer bytes than handles");
-  frame.handles.resize(count);
-  std::memcpy(frame.handles.data(), frame.bytes.data() + (frame.bytes.size() - size), size);
-  frame.bytes.resize(frame.bytes.size() - size);
+  if (size > bytes.size()) throw ProtocolError("a pipe's peer sent fewer bytes than handles");
+  std::vector<std::uint64_t> handles(count);
+  std::memcpy(handles.data(), bytes.data() + (bytes.size() - size), size);
+  bytes.resize(bytes.size() - size);
+  return handles;
 }
 
-// The handles that came with it are not wanted.
-void drop(PipePart& part, pipe::Frame& came) {
-  if (came.attached == 0) return;
-  PipeFrame frame{.bytes = std::move(came.bytes), .handles = {}};
-  take_handles(frame, came.attached);
-  arrived(part, frame);
+// False if it was late.
+inline bool receive(PipePart& part, std::vector<std::byte>& bytes, pipe::Extra& extra, Clock::time_point deadline) {
+  if (!part.end.receives()) [[unlikely]]
+    throw std::logic_error("this end of the pipe only sends");
+  const auto received = part.end.receive(bytes, extra, deadline);
+  part.settle_bell();
+  if (received == pipe::End::Received::ended) [[unlikely]]
+    throw EndOfFile();
+  return received == pipe::End::Received::frame;
+}
+
+inline void refuse_block(const pipe::Extra& extra) {
+  if (extra.block) [[unlikely]]
+    throw TypeMismatch("a value", "a block of shared memory");
 }
 
 }  // namespace
 
 bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
-  if (!part.end.receives()) [[unlikely]]
-    throw std::logic_error("this end of the pipe only sends");
-  pipe::Frame came{.bytes = std::move(frame.bytes)};
-  const auto received = part.end.receive(came, deadline);
-  frame.bytes = std::move(came.bytes);
+  pipe::Extra extra;
   frame.handles.clear();
-  part.settle_bell();
-  if (received == pipe::End::Received::ended) throw EndOfFile();
-  if (received == pipe::End::Received::late) return false;
-  if (came.block) [[unlikely]]
-    throw TypeMismatch("a value", "a block of shared memory");
-  if (came.attached != 0) [[unlikely]]
-    take_handles(frame, came.attached);
+  if (!receive(part, frame.bytes, extra, deadline)) return false;
+  refuse_block(extra);
+  if (extra.attached != 0) [[unlikely]]
+    frame.handles = take_handles(frame.bytes, extra.attached);
   return true;
+}
+
+void receive_bytes(PipePart& part, std::vector<std::byte>& bytes) {
+  pipe::Extra extra;
+  receive(part, bytes, extra, Clock::time_point::max());
+  refuse_block(extra);
+  if (extra.attached != 0) [[unlikely]]
+    arrived(part, take_handles(bytes, extra.attached));
 }
 
 // Blocks.
@@ -143,17 +146,14 @@ void send(PipePart& part, const HeldBlock& block) {
 }
 
 std::shared_ptr<HeldBlock> receive_block(PipePart& part, Clock::time_point deadline) {
-  if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
-  pipe::Frame came;
-  const auto received = part.end.receive(came, deadline);
-  part.settle_bell();
-  if (received == pipe::End::Received::ended) throw EndOfFile();
-  if (received == pipe::End::Received::late) return nullptr;
-  if (!came.block) {
-    drop(part, came);
+  std::vector<std::byte> bytes;
+  pipe::Extra extra;
+  if (!receive(part, bytes, extra, deadline)) return nullptr;
+  if (!extra.block) {
+    if (extra.attached != 0) arrived(part, take_handles(bytes, extra.attached));
     throw TypeMismatch("a block of shared memory", "a value");
   }
-  return std::make_shared<HeldBlock>(HeldBlock{part.blocks(), std::move(came.block)});
+  return std::make_shared<HeldBlock>(HeldBlock{part.blocks(), std::move(extra.block)});
 }
 
 std::span<std::byte> bytes_of(const HeldBlock& block) { return block.hold.bytes(); }
@@ -164,9 +164,9 @@ void throw_other_type(std::uint64_t expected, std::uint64_t got) {
   throw TypeMismatch(name(expected), name(got));
 }
 
-void arrived(PipePart& part, const PipeFrame& frame) noexcept {
+void arrived(PipePart& part, const std::vector<std::uint64_t>& handles) noexcept {
   try {
-    if (auto* client = process::Client::here()) client->unkeep_things(part.id(), frame.handles);
+    if (auto* client = process::Client::here()) client->unkeep_things(part.id(), handles);
   } catch (const std::exception&) {  // then root keeps them as long as this end is there
   }
 }

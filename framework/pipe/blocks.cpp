@@ -53,9 +53,7 @@ bool free_if_unused(PipeHeader& header, BlockTable& table, BlockRecord& record, 
   return true;
 }
 
-BlockHold::~BlockHold() {
-  if (blocks_) blocks_->let_go(what_);
-}
+void BlockHold::let_go() noexcept { blocks_->let_go(what_); }
 
 std::span<std::byte> BlockHold::bytes() const { return blocks_->place(blocks_->record(what_)).first(what_.size); }
 

@@ -31,7 +31,9 @@ class BlockHold {
     std::swap(what_, other.what_);
     return *this;
   }
-  ~BlockHold();
+  ~BlockHold() {
+    if (blocks_) let_go();
+  }
   explicit operator bool() const { return blocks_ != nullptr; }
   [[nodiscard]] Blocks* blocks() const { return blocks_; }
   [[nodiscard]] const BlockReference& what() const { return what_; }
@@ -42,6 +44,8 @@ class BlockHold {
   void set(std::uint64_t size, std::uint64_t type) { what_.size = size, what_.type = type; }
 
  private:
+  void let_go() noexcept;
+
   Blocks* blocks_ = nullptr;
   BlockReference what_{};
 };

@@ -21,8 +21,6 @@ namespace {
 // that either.
 constexpr Duration kNudgeTime = std::chrono::milliseconds(100);
 
-constexpr std::uint32_t kFramesPerLook = 64;  // at which CPU we are
-
 // Room for pieces to come, which the sender only claims.
 constexpr std::size_t kReserveMax = std::size_t{64} << 20;
 
@@ -80,17 +78,7 @@ End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* bloc
   if (receives()) in_.header = ring::Ring(in_.ring).header;
 }
 
-template <class Work>
-void End::guarded(Work work) {
-  if (poisoned_.load(std::memory_order_relaxed)) [[unlikely]]
-    throw ProtocolError("this pipe's shared memory was overwritten");
-  try {
-    work();
-  } catch (const ProtocolError&) {
-    poisoned_.store(true, std::memory_order_relaxed);
-    throw;
-  }
-}
+void End::throw_poisoned() { throw ProtocolError("this pipe's shared memory was overwritten"); }
 
 // Who is waited for on this CPU cannot run while we look.
 template <class Happened>
@@ -109,7 +97,7 @@ void End::note_cpu() const {
 
 // Sending.
 
-bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
+bool End::send_unusual(std::span<const std::byte> bytes, std::size_t attached) {
   if (bytes.size() > kFrameMax || attached > kAttachedMax)
     throw std::length_error("a pipe takes frames of at most 4 GiB, with at most 16,383 handles");
   const auto count = static_cast<std::uint16_t>(attached << kAttachedShift);
@@ -117,7 +105,8 @@ bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
   try {
     guarded([&] {
       const shared::Held held(send_lock_, Clock::time_point::max());
-      sent = bytes.size() < record_max() ? send_record({}, bytes, count) : send_pieces(bytes, count);
+      if (socket_ < 0) take_writer(held);
+      sent = bytes.size() < record_max() ? send_piece({}, bytes, count) : send_pieces(bytes, count);
     });
   } catch (const SystemError&) {  // the kernel's memory: who has pieces does not get the others
     if (socket_ >= 0) nudge(socket_);
@@ -127,19 +116,13 @@ bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
   return sent;
 }
 
-// Another process may have written since: then its index is not where ours is.
-ring::RingWriter& End::writer() {
-  if (!out_.index || out_.header->tail.load(std::memory_order_relaxed) != out_.index->published()) [[unlikely]]
-    out_.index.emplace(out_.ring);
-  return *out_.index;
-}
-
 bool End::send(const BlockHold& block) {
   if (!block || !blocks_ || block.blocks() != blocks_) throw std::logic_error("a block goes over the pipe that it was made for");
   const BlockReference& what = block.what();
   bool sent = false;
   guarded([&] {
     const shared::Held held(send_lock_, Clock::time_point::max());
+    take_writer(held);
     std::byte* room = claim(sizeof what);
     if (!room) return;
     std::memcpy(room, &what, sizeof what);
@@ -153,29 +136,15 @@ bool End::send(const BlockHold& block) {
   return sent;
 }
 
-// Null when nobody can receive any more.
-std::byte* End::claim(std::size_t size) {
-  ring::RingWriter& ring = writer();
-  while (true) {
-    if (out_.way->no_receiver.load(std::memory_order_acquire) != 0) [[unlikely]]
-      return nullptr;
-    if (std::byte* room = ring.claim_unzeroed(size)) return room;
-    wait_for_room();
-  }
-}
-
-bool End::send_record(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
-  if (socket_ >= 0) [[unlikely]]
-    return send_packet(socket_, front, bytes, tag);
+bool End::send_piece(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
+  if (socket_ >= 0) return send_packet(socket_, front, bytes, tag);
+  if (front.empty()) return send_record(bytes, tag);
   const std::size_t size = front.size() + bytes.size();
   std::byte* room = claim(size);
   if (!room) return false;
-  if (!front.empty()) std::memcpy(room, front.data(), front.size());
-  if (!bytes.empty()) std::memcpy(room + front.size(), bytes.data(), bytes.size());
-  ring::RingWriter& ring = *out_.index;
-  ring.commit(size, tag);
-  ring.publish();
-  if (out_.frames++ % kFramesPerLook == 0) note_cpu();
+  std::memcpy(room, front.data(), front.size());
+  std::memcpy(room + front.size(), bytes.data(), bytes.size());
+  publish(size, tag);
   return true;
 }
 
@@ -185,7 +154,7 @@ bool End::send_pieces(std::span<const std::byte> bytes, std::uint16_t attached) 
   auto tag = static_cast<std::uint16_t>(attached | static_cast<std::uint16_t>(Part::first));
   while (!bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), record_max() - front.size()));
-    if (!send_record(front, piece, tag)) return false;
+    if (!send_piece(front, piece, tag)) return false;
     std::atomic_thread_fence(std::memory_order_seq_cst);
     tell_receiver();
     bytes = bytes.subspan(piece.size());
@@ -210,57 +179,41 @@ void End::wait_for_room() {
   if (!changed) os::futex_wait(out_.way->room_epoch, epoch);
 }
 
-// After unlocking, or a full fence, since the ring was published.
-void End::tell_receiver() const {
-  if (socket_ >= 0) [[unlikely]]
-    return;
-  HalfWord& asleep = out_.header->reader_asleep;
-  if (asleep.load(std::memory_order_seq_cst) == 0) [[likely]]
-    return;
-  if (asleep.exchange(0, std::memory_order_seq_cst) != 0) wake(out_.way->data_epoch);
+void End::wake_receiver() const {
+  if (out_.header->reader_asleep.exchange(0, std::memory_order_seq_cst) != 0) wake(out_.way->data_epoch);
 }
 
 // Receiving.
 
-End::Received End::receive(Frame& frame, Clock::time_point deadline) {
-  Received received = Received::late;
-  guarded([&] {
-    const shared::Held held(receive_lock_, deadline);
-    if (held) received = socket_ >= 0 ? receive_packets(frame, deadline) : receive_locked(frame, deadline);
-  });
-  if (received == Received::frame) tell_sender();
-  return received;
+End::Received End::receive_unusual(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
+  return socket_ >= 0 ? receive_packets(bytes, extra, deadline) : receive_records(bytes, extra, deadline);
 }
 
-ring::RingReader& End::reader() {
-  if (!in_.index || in_.header->head.load(std::memory_order_relaxed) != in_.index->head()) [[unlikely]]
-    in_.index.emplace(in_.ring);
-  return *in_.index;
-}
-
-End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
-  ring::RingReader& ring = reader();
+End::Received End::receive_records(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
   std::uint64_t missing = 0;  // of a frame whose first pieces we have
   while (true) {
+    if (receive_whole(bytes)) {
+      extra.attached = 0;
+      return Received::frame;
+    }
+    ring::RingReader& ring = *in_.index;
     const ring::Frame* record = ring.peek();
     if (!record) {
       if (const auto end = wait_for_data(missing, missing > 0 ? Clock::time_point::max() : deadline)) return *end;
       continue;
     }
-    const auto bytes = record->bytes();
     const auto part = static_cast<Part>(record->tag & kPartMask);
-    if (part == Part::whole) [[likely]] {
-      frame.bytes.assign(bytes.begin(), bytes.end());
-      frame.attached = record->tag >> kAttachedShift;
+    if (part == Part::whole) {
+      bytes.assign(record->data, record->data + record->size);
+      extra.attached = record->tag >> kAttachedShift;
       ring.release();
-      if (in_.frames++ % kFramesPerLook == 0) note_cpu();
       return Received::frame;
     }
     if (part == Part::block) {
-      receive_block(bytes, frame);
+      receive_block(record->bytes(), bytes, extra);
       return Received::frame;
     }
-    const bool whole = take_piece(bytes, record->tag, frame, missing);
+    const bool whole = take_piece(record->bytes(), record->tag, bytes, extra, missing);
     ring.release();
     if (whole) return Received::frame;
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -269,25 +222,26 @@ End::Received End::receive_locked(Frame& frame, Clock::time_point deadline) {
 }
 
 // True when that was the last one of a frame.
-bool End::take_piece(std::span<const std::byte> bytes, std::uint16_t tag, Frame& frame, std::uint64_t& missing) {
+bool End::take_piece(std::span<const std::byte> piece, std::uint16_t tag, std::vector<std::byte>& bytes, Extra& extra,
+                     std::uint64_t& missing) {
   if (static_cast<Part>(tag & kPartMask) == Part::first) {
-    if (bytes.size() <= sizeof missing) throw ProtocolError("a pipe's peer sent a malformed frame");
-    std::memcpy(&missing, bytes.data(), sizeof missing);
+    if (piece.size() <= sizeof missing) throw ProtocolError("a pipe's peer sent a malformed frame");
+    std::memcpy(&missing, piece.data(), sizeof missing);
     if (missing == 0 || missing > kFrameMax) throw ProtocolError("a pipe's peer sent a frame that is too large");
-    bytes = bytes.subspan(sizeof missing);
-    frame.bytes.clear();
-    frame.bytes.reserve(std::min<std::size_t>(missing, kReserveMax));
-    frame.attached = tag >> kAttachedShift;
+    piece = piece.subspan(sizeof missing);
+    bytes.clear();
+    bytes.reserve(std::min<std::size_t>(missing, kReserveMax));
+    extra.attached = tag >> kAttachedShift;
   }
   if (missing == 0) return false;  // what is left of a frame whose receiver died
-  if (bytes.size() > missing) throw ProtocolError("a pipe's peer sent more than it said");
-  append(frame.bytes, bytes);
-  missing -= bytes.size();
+  if (piece.size() > missing) throw ProtocolError("a pipe's peer sent more than it said");
+  append(bytes, piece);
+  missing -= piece.size();
   return missing == 0;
 }
 
 // What is missing of a frame whose sender died over it will not come: root nudges us when it has freed the lock.
-End::Received End::receive_packets(Frame& frame, Clock::time_point deadline) {
+End::Received End::receive_packets(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
   packet_.resize(kPacketFront + record_max() + sizeof(std::uint64_t));
   std::uint64_t missing = 0;
   while (true) {
@@ -297,11 +251,11 @@ End::Received End::receive_packets(Frame& frame, Clock::time_point deadline) {
       const auto part = static_cast<Part>(packet.tag & kPartMask);
       if (part == Part::block) throw ProtocolError("a pipe's peer sent a block over a socket");
       if (part != Part::whole) {
-        if (take_piece(packet.bytes, packet.tag, frame, missing)) return Received::frame;
+        if (take_piece(packet.bytes, packet.tag, bytes, extra, missing)) return Received::frame;
         continue;
       }
-      frame.bytes.assign(packet.bytes.begin(), packet.bytes.end());
-      frame.attached = packet.tag >> kAttachedShift;
+      bytes.assign(packet.bytes.begin(), packet.bytes.end());
+      extra.attached = packet.tag >> kAttachedShift;
       return Received::frame;
     }
     if (packet.state == Packet::State::nudge) continue;
@@ -317,14 +271,14 @@ End::Received End::receive_packets(Frame& frame, Clock::time_point deadline) {
   }
 }
 
-void End::receive_block(std::span<const std::byte> bytes, Frame& frame) {
+void End::receive_block(std::span<const std::byte> record, std::vector<std::byte>& bytes, Extra& extra) {
   BlockReference what;
-  if (!blocks_ || bytes.size() != sizeof what) throw ProtocolError("a pipe's peer sent a malformed block");
-  std::memcpy(&what, bytes.data(), sizeof what);
+  if (!blocks_ || record.size() != sizeof what) throw ProtocolError("a pipe's peer sent a malformed block");
+  std::memcpy(&what, record.data(), sizeof what);
   ring::RingReader& ring = *in_.index;
-  frame.bytes.clear();
-  frame.attached = 0;
-  frame.block = blocks_->received(*in_.way, other(side_), what, ring.next_head(), [&] { ring.release(); });
+  bytes.clear();
+  extra.attached = 0;
+  extra.block = blocks_->received(*in_.way, other(side_), what, ring.next_head(), [&] { ring.release(); });
 }
 
 // Nothing: look again. What is missing of a frame whose sender died over it will not come.
@@ -375,14 +329,9 @@ bool End::poll(Clock::time_point deadline) const {
   return false;
 }
 
-// After unlocking, or a full fence, since the ring's head moved.
-void End::tell_sender() const {
-  if (socket_ >= 0) [[unlikely]]
-    return;
+void End::wake_sender() const {
   Word& wanted = in_.header->room_wanted;
-  const std::uint64_t position = wanted.load(std::memory_order_seq_cst);
-  if (position == 0 || in_.header->head.load(std::memory_order_relaxed) < position) [[likely]]
-    return;
+  if (in_.header->head.load(std::memory_order_relaxed) < wanted.load(std::memory_order_seq_cst)) return;
   if (wanted.exchange(0, std::memory_order_seq_cst) != 0) wake(in_.way->room_epoch);
 }
 

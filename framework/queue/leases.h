@@ -9,7 +9,7 @@
 #include <span>
 
 #include "queue/blocks.h"
-#include "queue/copy.h"
+#include "shared/copy.h"
 #include "queue/held.h"
 #include "queue/queue_memory.h"
 
@@ -123,7 +123,7 @@ class Leases {
     i = *found;
   }
   LeaseEntry& entry = memory_.entry(i);
-  copy_item(memory_.lease_data(i), bytes.data(), bytes.size());
+  shared::copy_small(memory_.lease_data(i), bytes.data(), bytes.size());
   entry.position.store(position, std::memory_order_relaxed);
   entry.size.store(bytes.size(), std::memory_order_relaxed);
   entry.block.store(0, std::memory_order_relaxed);

@@ -7,7 +7,7 @@
 
 #include <troupe/duration.h>
 
-#include "queue/copy.h"
+#include "shared/copy.h"
 #include "queue/held.h"
 #include "queue/queue_memory.h"
 #include "queue/segments.h"
@@ -71,7 +71,7 @@ class LogWriter {
   std::byte* record = place(start, length, deadline);
   if (!record) return false;
   write_word(record, record_word(bytes.size(), RecordKind::item));
-  copy_item(record + kRecordHeader, bytes.data(), bytes.size());
+  shared::copy_small(record + kRecordHeader, bytes.data(), bytes.size());
   batch = {start + length, batch.count + 1, batch.bytes + bytes.size()};
   return true;
 }

@@ -318,7 +318,7 @@ template <class Sink>
         ++leases->count;
       }
       const std::span<std::byte> room = sink(record.bytes.size());
-      copy_item(room.data(), record.bytes.data(), room.size());
+      shared::copy_small(room.data(), record.bytes.data(), room.size());
       LogReader::pass(cursor, record);
     }
   } catch (...) {
@@ -382,7 +382,7 @@ std::size_t SharedQueue::take_small(const Sink& sink, std::size_t most) {
     try {
       const auto bytes = items_.bytes(*first);
       const std::span<std::byte> room = sink(bytes.size());
-      copy_item(room.data(), bytes.data(), room.size());
+      shared::copy_small(room.data(), bytes.data(), room.size());
     } catch (...) {
       if (count == 0) throw;
       break;
@@ -402,7 +402,7 @@ void SharedQueue::hand_over(const Lease& lease, const Sink& sink, LeaseRoom* lea
       blocks_.read(item.large->block, sink(item.large->size));
     } else {
       const std::span<std::byte> room = sink(item.bytes.size());
-      copy_item(room.data(), item.bytes.data(), room.size());
+      shared::copy_small(room.data(), item.bytes.data(), room.size());
     }
     if (leases) leases->leases[leases->count++] = lease;
   } catch (...) {

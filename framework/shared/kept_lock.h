@@ -144,6 +144,8 @@ class Held {
   ~Held() { release(); }
 
   explicit operator bool() const { return hold_ != KeptLock::User::Hold::none; }
+  // Nobody else has had it since this thread did, but for root after a death.
+  [[nodiscard]] bool was_kept() const { return hold_ == KeptLock::User::Hold::kept; }
   void release() {
     const auto hold = std::exchange(hold_, KeptLock::User::Hold::none);
     if (hold != KeptLock::User::Hold::none) lock_.unlock(hold);

@@ -64,12 +64,13 @@ void send(PipePart& end, std::span<const std::byte> bytes);
 void send(PipePart& end, std::vector<std::byte>& bytes, const std::vector<std::uint64_t>& handles);
 // False if there was none in time. Throws EndOfFile.
 bool receive(PipePart& end, PipeFrame& frame, Clock::time_point deadline);
+void receive_bytes(PipePart& end, std::vector<std::byte>& bytes);
 std::shared_ptr<HeldBlock> make_block(PipePart& end, std::size_t size, bool zeroed);
 void send(PipePart& end, const HeldBlock& block);
 // Null if there was none in time. Throws EndOfFile; TypeMismatch for what is no block.
 std::shared_ptr<HeldBlock> receive_block(PipePart& end, Clock::time_point deadline);
 // The handles that came with a frame are open now, or not wanted.
-void arrived(PipePart& end, const PipeFrame& frame) noexcept;
+void arrived(PipePart& end, const std::vector<std::uint64_t>& handles) noexcept;
 bool poll(PipePart& end, Clock::time_point deadline);
 int descriptor_of(PipePart& end);
 // Of this thread: keeps its memory from one frame to the next.
@@ -133,7 +134,7 @@ class Connection {
     return bytes;
   }
   // Into `bytes`, whose memory is used again.
-  void recv_bytes(std::vector<std::byte>& bytes);
+  void recv_bytes(std::vector<std::byte>& bytes) { detail::receive_bytes(end(), bytes); }
 
   // Memory for what is to go over this pipe without being copied, see block.h; then send() and recv() it as any value. It waits until there
   // is so much room among block_bytes: others have to let go of theirs. It may show what older blocks left. Throws std::logic_error where no
@@ -211,7 +212,7 @@ class Connection {
   struct Arrival {
     detail::PipePart& end;
     detail::PipeFrame frame;
-    ~Arrival() { detail::arrived(end, frame); }
+    ~Arrival() { detail::arrived(end, frame.handles); }
   };
 
   std::shared_ptr<detail::PipePart> part_;

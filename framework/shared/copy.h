@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <cstring>
 
-namespace troupe::queue {
+namespace troupe::shared {
 
-// memcpy() for small items: a call and a look at the CPU's widest registers cost more than the copying.
-[[gnu::always_inline]] inline void copy_item(std::byte* to, const std::byte* from, std::size_t size) {
+// memcpy() for what is mostly small: a call and a look at the CPU's widest registers cost more than the copying.
+[[gnu::always_inline]] inline void copy_small(std::byte* to, const std::byte* from, std::size_t size) {
   constexpr std::size_t kChunk = 16;
   if (size < kChunk || size > 8 * kChunk) {
     if (size != 0) std::memcpy(to, from, size);
@@ -16,4 +16,4 @@ namespace troupe::queue {
   __builtin_memcpy(to + size - kChunk, from + size - kChunk, kChunk);
 }
 
-}  // namespace troupe::queue
+}  // namespace troupe::shared
