@@ -32,6 +32,11 @@ void Bell::settle() {
   turn();
 }
 
+bool Bell::is_rung() {
+  const std::scoped_lock lock(mutex_);
+  return rung_;
+}
+
 void Bell::turn() {
   turns_.fetch_add(1, std::memory_order_seq_cst);
   os::futex_wake_all(turns_);
@@ -44,23 +49,16 @@ void Bell::ring() {
   rung_ = true;
 }
 
-// Sleeps until there is something, rings, and then sleeps until it is settled.
+// Sleeps until there is something, rings, and then sleeps until it is settled, or root wakes all because somebody died: then there may be
+// nothing any more.
 void Bell::run() {
   while (!stop_.load(std::memory_order_seq_cst)) {
     const std::uint32_t turn = turns_.load(std::memory_order_seq_cst);
-    const os::FutexSeen data{&end_.data_epoch(), end_.arm()};
-    ring();
-    bool rung = false;
-    {
-      const std::scoped_lock lock(mutex_);
-      rung = rung_;
-    }
+    const bool rung = is_rung();
+    const os::FutexSeen data{&end_.data_epoch(), rung ? end_.data_epoch().load(std::memory_order_seq_cst) : end_.arm()};
+    rung ? settle() : ring();
     if (stop_.load(std::memory_order_seq_cst)) return;
-    if (rung) {
-      os::futex_wait(turns_, turn);
-    } else {
-      os::futex_wait_any(std::array{data, os::FutexSeen{&turns_, turn}});
-    }
+    if (rung == is_rung()) os::futex_wait_any(std::array{data, os::FutexSeen{&turns_, turn}});
   }
 }
 

@@ -29,6 +29,7 @@ class Bell {
  private:
   void run();
   void ring();
+  [[nodiscard]] bool is_rung();
   void turn();
 
   pipe::End& end_;

@@ -12,6 +12,7 @@
 #include "os/epoll.h"
 #include "os/fence.h"
 #include "os/futex.h"
+#include "pipe/outlook.h"
 #include "pipe/packets.h"
 
 namespace troupe::pipe {
@@ -175,6 +176,7 @@ void End::wait_for_room() {
   const std::uint32_t epoch = out_.way->room_epoch.load(std::memory_order_seq_cst);
   out_.header->room_wanted.store(position, std::memory_order_seq_cst);
   fence_against(out_.way->receive_lock);  // with tell_sender(): one of us sees the other's
+  tell_receiver();  // who looks whether there is something sees that we do not get on without it: see ready()
   const bool changed = ring.room_came(position) || out_.way->no_receiver.load(std::memory_order_acquire) != 0;
   if (!changed) os::futex_wait(out_.way->room_epoch, epoch);
 }
@@ -191,6 +193,7 @@ End::Received End::receive_unusual(std::vector<std::byte>& bytes, Extra& extra, 
 
 End::Received End::receive_records(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
   std::uint64_t missing = 0;  // of a frame whose first pieces we have
+  bool coming = false;        // we have pieces, or passed over some: poll() may have said so, and whoever is sending waited for their room
   while (true) {
     if (receive_whole(bytes)) {
       extra.attached = 0;
@@ -199,7 +202,7 @@ End::Received End::receive_records(std::vector<std::byte>& bytes, Extra& extra, 
     ring::RingReader& ring = *in_.index;
     const ring::Frame* record = ring.peek();
     if (!record) {
-      if (const auto end = wait_for_data(missing, missing > 0 ? Clock::time_point::max() : deadline)) return *end;
+      if (const auto end = wait_for_data(missing, coming, deadline)) return *end;
       continue;
     }
     const auto part = static_cast<Part>(record->tag & kPartMask);
@@ -216,6 +219,7 @@ End::Received End::receive_records(std::vector<std::byte>& bytes, Extra& extra, 
     const bool whole = take_piece(record->bytes(), record->tag, bytes, extra, missing);
     ring.release();
     if (whole) return Received::frame;
+    coming = true;
     std::atomic_thread_fence(std::memory_order_seq_cst);
     tell_sender();
   }
@@ -282,8 +286,9 @@ void End::receive_block(std::span<const std::byte> record, std::vector<std::byte
 }
 
 // Nothing: look again. What is missing of a frame whose sender died over it will not come.
-std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, Clock::time_point deadline) {
+std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, bool& coming, Clock::time_point deadline) {
   ring::RingReader& ring = *in_.index;
+  if (coming) deadline = Clock::time_point::max();
   const bool may_wait = deadline != Clock::time_point::min();
   if (may_wait && happens_soon(in_.patience, deadline, [&] { return ring.has_more(); })) return {};
   const std::uint32_t epoch = arm();
@@ -292,9 +297,9 @@ std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, Clock::t
     if (ring.has_more()) return {};
     return Received::ended;
   }
-  if (missing > 0 && !in_.way->send_lock.holder()) {
+  if (coming && !in_.way->send_lock.holder()) {
     std::atomic_thread_fence(std::memory_order_acquire);  // what was sent before the lock became free is seen now
-    if (!ring.has_more()) missing = 0;
+    if (!ring.has_more()) missing = 0, coming = false;
     return {};
   }
   if (may_wait && (os::futex_wait(in_.way->data_epoch, epoch, deadline) || ring.has_more())) return {};
@@ -311,8 +316,11 @@ std::uint32_t End::arm() const {
 bool End::ready() const {
   if (socket_ >= 0) [[unlikely]]
     return os::wait_for(socket_, POLLIN, Clock::time_point::min());
-  return in_.header->tail.load(std::memory_order_acquire) != in_.header->head.load(std::memory_order_acquire) ||
-         in_.way->no_sender.load(std::memory_order_acquire) != 0;
+  const Outlook outlook = look_ahead(*in_.header, in_.ring.subspan(sizeof(ring::RingHeader)));
+  if (outlook == Outlook::frame || in_.way->no_sender.load(std::memory_order_acquire) != 0) return true;
+  // Pieces of a frame are nothing until the last one is there, unless its sender waits for their room. If it is dead, root frees its lock
+  // and wakes us.
+  return outlook == Outlook::part && in_.header->room_wanted.load(std::memory_order_seq_cst) != 0 && in_.way->send_lock.holder();
 }
 
 bool End::poll(Clock::time_point deadline) const {

@@ -96,7 +96,9 @@ class End {
     return received;
   }
 
-  // Something can be received, or the file has ended; false if `deadline` passed first. Not in the way of who sends or receives.
+  // Something can be received, or the file has ended; false if `deadline` passed first. Not in the way of who sends or receives. Pieces of
+  // a frame are something once the last one is there, or their sender waits for room. What a dead sender has left of one is nothing, but
+  // over a socket: there it is found out by receive().
   [[nodiscard]] bool poll(Clock::time_point deadline) const;
   [[nodiscard]] bool ready() const;
 
@@ -154,7 +156,7 @@ class End {
   void receive_block(std::span<const std::byte> record, std::vector<std::byte>& bytes, Extra& extra);
   static bool take_piece(std::span<const std::byte> piece, std::uint16_t tag, std::vector<std::byte>& bytes, Extra& extra,
                          std::uint64_t& missing);
-  std::optional<Received> wait_for_data(std::uint64_t& missing, Clock::time_point deadline);
+  std::optional<Received> wait_for_data(std::uint64_t& missing, bool& coming, Clock::time_point deadline);
   void wake_receiver() const;
   void wake_sender() const;
   // After unlocking, or a full fence, since the ring was published.

@@ -206,3 +206,40 @@ TEST_CASE("fileno is readable while something can be received, and at the end of
   auto [in, out] = Pipe(PipeOptions{.duplex = false, .transport = transport});
   CHECK_THROWS_AS(out.fileno(), std::logic_error);
 }
+
+TEST_CASE("what a killed sender has left half sent is nothing to poll, wait and fileno, while another holds its end") {
+  const test::Leftovers leftovers;
+  auto [ours, theirs] = Pipe(PipeOptions{.duplex = false, .ring_bytes = 1024});
+  const int descriptor = ours.fileno();
+  Event go;
+  Process sender([](Connection pipe) { pipe.send(std::string(100'000, 'x')); }, theirs);
+  Process other(
+      [](Connection pipe, Event told) {
+        told.wait();
+        for (const std::size_t size : {700, 5'000, 3}) pipe.send(std::string(size, 'y'));
+      },
+      theirs, go);
+  sender.start();
+  other.start();
+  theirs.close();
+  CHECK(ours.poll(30s));  // for it waits for room
+  CHECK(readable(descriptor, kForeverMs));
+  CHECK(wait({ours}, 30s).size() == 1);
+  sender.kill();
+  sender.join();
+  while (readable(descriptor, 0)) std::this_thread::yield();
+  CHECK_FALSE(ours.poll());
+  CHECK_FALSE(ours.poll(1ms));
+  CHECK(wait({ours}, 1ms).empty());
+  SECTION("the rest is received with what comes next") {}
+  SECTION("the rest is passed over") { CHECK_FALSE(ours.try_recv<std::string>()); }
+  go.set();
+  for (const std::size_t size : {700, 5'000, 3}) {
+    const auto ready = size == 700 ? ours.poll(30s) : size == 5'000 ? wait({ours}, 30s).size() == 1 : readable(descriptor, kForeverMs);
+    CHECK(ready);
+    CHECK(ours.try_recv<std::string>() == std::string(size, 'y'));
+  }
+  other.join();
+  CHECK(ours.poll(30s));
+  CHECK_THROWS_AS(ours.recv<int>(), EndOfFile);
+}

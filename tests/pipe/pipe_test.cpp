@@ -8,6 +8,7 @@
 
 #include "pipe_support.h"
 #include "ring/ring.h"
+#include "ring/ring_writer.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
@@ -183,6 +184,61 @@ TEST_CASE("over sockets, pieces whose sender has died are not waited for, and th
     CHECK(received == End::Received::late);
     send(heir, round);
     CHECK(receive(b, Clock::time_point::max()) == round);
+  }
+}
+
+namespace {
+
+// So many pieces of a frame of three that fit.
+void send_pieces(const PipeMemory& memory, shared::KeptLock::User& lock, unsigned pieces) {
+  const shared::Held held(lock, Clock::time_point::max());
+  ring::RingWriter ring(pipe::ring_of(memory.bytes(), Side::first));
+  const std::uint64_t size = 3 * 96;
+  for (unsigned i = 0; i < pieces; ++i) {
+    std::byte* room = ring.claim(i == 0 ? 104 : 96);
+    REQUIRE(room != nullptr);
+    if (i == 0) std::memcpy(room, &size, sizeof size);
+    ring.commit(i == 0 ? 104 : 96, static_cast<std::uint16_t>(i == 0 ? pipe::Part::first : pipe::Part::more));
+    ring.publish();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("poll says what can be received, whatever pieces the dead have left in front") {
+  const PipeMemory memory;
+  End heir = memory.end(Side::first, 0), b = memory.end(Side::second, 0);
+  shared::KeptLock::User dead(pipe::header_of(memory.bytes()).ways[pipe::index(Side::first)].send_lock, 7);
+  const unsigned before = GENERATE(0u, 1u, 2u, 3u);  // so that they lie across the end of the ring, too
+  for (unsigned i = 0; i < before; ++i) send(heir, i), receive(b);
+  for (const unsigned pieces : {1u, 2u}) {
+    send_pieces(memory, dead, pieces);
+    CHECK_FALSE(b.poll(Clock::time_point::min()));
+    CHECK_FALSE(b.poll(Clock::now() + 1ms));
+  }
+  Frame got;
+  SECTION("a frame behind them") {
+    send(heir, 1);
+    CHECK(b.poll(Clock::time_point::min()));
+    CHECK(receive(b) == 1u);
+  }
+  SECTION("one for which they leave no room") {
+    std::thread sender([&] { send(heir, 2); });
+    CHECK(b.poll(Clock::time_point::max()));
+    CHECK(receive(b) == 2u);
+    sender.join();
+  }
+  SECTION("nothing") {
+    CHECK(b.receive(got, Clock::time_point::min()) == End::Received::late);
+    send_pieces(memory, dead, 3);
+    CHECK(b.poll(Clock::time_point::min()));
+    CHECK(b.receive(got, Clock::time_point::min()) == End::Received::frame);
+    CHECK(got.bytes.size() == 3 * 96);
+  }
+  SECTION("the end of the file") {
+    memory.end_gone(Side::first);
+    CHECK(b.poll(Clock::time_point::min()));
+    CHECK(b.receive(got, Clock::time_point::min()) == End::Received::ended);
   }
 }
 
