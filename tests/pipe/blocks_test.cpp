@@ -344,7 +344,7 @@ TEST_CASE("killed at hundreds of instructions with all the memory in its hands, 
   CHECK(kill_owner(1, recover_locks_only).failures > 0);
 }
 
-TEST_CASE("killed at every instruction with all the memory in its hands, it leaves it to those who sleep for it", "[.][soak]") {
+TEST_CASE("killed at every instruction with all the memory in its hands, it leaves it to those who sleep for it", "[.][soak][kill-sweep]") {
   if (!kStepperWorks) return;
   const Leftovers leftovers;
   const OneCpu one_cpu;

@@ -132,6 +132,6 @@ TEST_CASE("two users killed one after the other leave the queue whole") { sweep_
 
 TEST_CASE("and so do two users of a queue with another order") { sweep_pairs(Order::priority, 5); }
 
-TEST_CASE("and so do they wherever the first is killed", "[.][soak]") {
+TEST_CASE("and so do they wherever the first is killed", "[.][soak][kill-sweep]") {
   sweep_pairs(Order::priority, 1);
 }

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -32,8 +34,10 @@ bool at_mark(pid_t pid, int status) {
 #endif
 }
 
-// Longer than any system call that does not wait takes to come back, even on a busy machine.
-constexpr timespec kBlockedAfter{.tv_sec = 0, .tv_nsec = 20'000'000};
+// Who does not wait in a system call does not sleep for so long, even on a busy machine: then it is ready to run.
+constexpr timespec kBlockedAfter{.tv_sec = 0, .tv_nsec = 2'000'000};
+
+constexpr std::size_t kNear = 64;  // so many instructions before a point it is worthwhile to look for a place that is seldom passed
 
 bool sleeps(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
@@ -86,7 +90,85 @@ Stepper::~Stepper() {
   os::set_allowed_cpus(cpus_);
 }
 
-Stepper::Stop Stepper::step() { return resume(PTRACE_SINGLESTEP); }
+Stepper::Stop Stepper::step() {
+  if (path_ && !blocked_) path_->at.push_back(instruction_pointer());
+  const Stop stop = resume(PTRACE_SINGLESTEP);
+  if (stop == Stop::instruction) ++steps_;
+  if (path_ && stop == Stop::blocked && !path_->sleeps_at) path_->sleeps_at = steps_;
+  return stop;
+}
+
+Stepper::Stop Stepper::to(const Path& path, std::size_t steps) {
+  while (steps_ < steps) {
+    if (!leap_ && !blocked_) leap_ = plan(path, steps);
+    const Stop stop = leap_ ? follow(*leap_) : step();
+    if (stop != Stop::blocked) leap_.reset();
+    if (stop != Stop::instruction) return stop;
+  }
+  return Stop::instruction;
+}
+
+// The cheapest way: to an instruction close before the point that is not passed often until then. Each time costs two stops, each step
+// one. Nothing, if to step all the way is no dearer.
+std::optional<Stepper::Leap> Stepper::plan(const Path& path, std::size_t steps) const {
+  std::optional<Leap> best;
+#if defined(__x86_64__)
+  std::size_t best_cost = steps - steps_;
+  for (std::size_t near = 0; near < kNear && near < best_cost && steps - near > steps_; ++near) {
+    const std::size_t there = steps - near;
+    if (there >= path.at.size()) continue;
+    const auto from = path.at.begin() + static_cast<std::ptrdiff_t>(steps_ + 1);
+    const auto hits = static_cast<std::size_t>(std::count(from, path.at.begin() + static_cast<std::ptrdiff_t>(there + 1), path.at[there]));
+    if (near + 2 * hits >= best_cost) continue;
+    best_cost = near + 2 * hits;
+    best = Leap{.address = path.at[there], .hits = hits, .steps = there};
+  }
+#endif
+  return best;
+}
+
+// A step off the place where it stands, lest it meet the breakpoint there; where that leads to the place again, it is met so, too.
+Stepper::Stop Stepper::follow(Leap& leap) {
+  while (leap.hits > 0) {
+    if (!leap.covered) {
+      if (const Stop stop = resume(PTRACE_SINGLESTEP); stop != Stop::instruction) return stop;
+      if (instruction_pointer() == leap.address) {
+        --leap.hits;
+        continue;
+      }
+      set_breakpoint(leap);
+    }
+    if (const Stop stop = resume(PTRACE_CONT); stop == Stop::blocked) return stop;
+    else if (stop != Stop::mark || !clear_breakpoint(leap)) return stop;
+    --leap.hits;
+  }
+  steps_ = leap.steps;
+  return Stop::instruction;
+}
+
+#if defined(__x86_64__)
+void Stepper::set_breakpoint(Leap& leap) {
+  constexpr long kBreakpoint = 0xCC, kByte = 0xFF;
+  errno = 0;
+  const long word = ::ptrace(PTRACE_PEEKTEXT, pid_, leap.address, nullptr);
+  if (errno != 0) throw std::runtime_error("cannot read the victim's instructions");
+  os::check_call(::ptrace(PTRACE_POKETEXT, pid_, leap.address, (word & ~kByte) | kBreakpoint), "ptrace(POKETEXT)");
+  leap.covered = word;
+}
+
+// False if it stands at another one: its own mark.
+bool Stepper::clear_breakpoint(Leap& leap) {
+  if (instruction_pointer() != leap.address + 1) return false;
+  os::check_call(::ptrace(PTRACE_POKETEXT, pid_, leap.address, *leap.covered), "ptrace(POKETEXT)");
+  os::check_call(::ptrace(PTRACE_POKEUSER, pid_, offsetof(user_regs_struct, rip), leap.address), "ptrace(POKEUSER)");
+  leap.covered.reset();
+  return true;
+}
+#else
+void Stepper::set_breakpoint(Leap&) {}
+bool Stepper::clear_breakpoint(Leap&) { return false; }
+#endif
+
 Stepper::Stop Stepper::run() { return resume(PTRACE_CONT); }
 
 Stepper::Stop Stepper::resume(int request) {
@@ -118,8 +200,7 @@ void Stepper::kill() {
 
 std::uintptr_t Stepper::instruction_pointer() const {
 #if defined(__x86_64__)
-  user_regs_struct registers{};
-  if (pid_ > 0 && ::ptrace(PTRACE_GETREGS, pid_, nullptr, &registers) == 0) return registers.rip;
+  if (pid_ > 0) return static_cast<std::uintptr_t>(::ptrace(PTRACE_PEEKUSER, pid_, offsetof(user_regs_struct, rip), nullptr));
 #endif
   return 0;
 }
@@ -133,12 +214,28 @@ void Sweep::count(const std::string& wrong) {
 Sweep kill_at_every_instruction(const std::function<void()>& prepare, const std::function<void()>& victim,
                                 const std::function<std::string()>& check, std::size_t stride) {
   Sweep sweep;
-  bool more = true;
-  for (std::size_t steps = 0; more; steps += stride) {
+  Path path;
+  {
     prepare();
-    Stepper stepper(victim);
-    for (std::size_t i = 0; i < steps && more; ++i) more = stepper.step() == Stepper::Stop::instruction;
-    stepper.kill();
+    Stepper first(victim);
+    first.record(path);
+    while (first.step() == Stepper::Stop::instruction) {
+    }
+    first.kill();
+    sweep.count(check());
+  }
+  for (std::size_t at = 0; at < path.steps(); at += stride) {
+    prepare();
+    auto stepper = std::make_unique<Stepper>(victim);
+    if (stepper->to(path, at) != Stepper::Stop::instruction) {  // it took another way this time
+      stepper.reset();
+      prepare();
+      stepper = std::make_unique<Stepper>(victim);
+      std::size_t steps = 0;
+      while (steps < at && stepper->step() == Stepper::Stop::instruction) ++steps;
+      if (steps < at) ++sweep.missed;
+    }
+    stepper->kill();
     sweep.count(check());
   }
   return sweep;

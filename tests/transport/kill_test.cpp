@@ -138,7 +138,7 @@ TEST_CASE("a receiver killed while its peer waits for room wakes it") {
   sweep_receiver(Subject::pipe, 41);
 }
 
-TEST_CASE("either end of a link killed at every single instruction", "[.][soak]") {
+TEST_CASE("either end of a link killed at every single instruction", "[.][soak][kill-sweep]") {
   if (!kStepperWorks) return;
   sweep_sender(Subject::ring, 64, 0, 1);
   sweep_sender(Subject::ring, 64, 2, 1);

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "os/affinity.h"
+#include "pipe_support.h"
+#include "support/stepper.h"
+#include "support/survivors.h"
+
+// Scenarios in which a holder of an end is killed for real, at any instruction, while others sleep.
+namespace pipe_test {
+
+inline constexpr troupe::shared::Slot kHelper = 0, kVictim = 1, kFirstSurvivor = 2;
+inline constexpr troupe::shared::Slot kBlockSlots = 70;  // slots at an end and among the users of the blocks are not the same
+
+using Act = std::function<void(const PipeMemory&)>;
+
+struct Scenario {
+  std::string name;
+  PipeShape shape;
+  Act prepare;
+  Side side;  // of the victim
+  Act victim;
+  std::vector<Act> survivors;
+  bool victim_sleeps_first = false;
+  Act meanwhile = {};         // by the helper, when all sleep
+  bool last_holder = false;   // of its end: then it is gone
+  // The victim is dead and recovered, not all survivors have ended: is there a reason why one should have?
+  std::function<bool(const PipeMemory&)> stuck = {};
+  Act finish = {};  // by the helper: then all survivors must end
+  std::function<std::string(const PipeMemory&)> check = {};
+};
+
+using Recover = std::function<void(const PipeMemory&, const Scenario&)>;
+
+inline void recover_all(const PipeMemory& pipe, const Scenario& scenario) {
+  if (scenario.shape.block_bytes != 0) troupe::pipe::recover_blocks(pipe.bytes(), kVictim + kBlockSlots);
+  troupe::pipe::recover(pipe.bytes(), scenario.side, kVictim, pipe.socket(scenario.side));
+  if (scenario.last_holder) pipe.end_gone(scenario.side);
+}
+
+// One run of a scenario. The first one notes the victim's path; the others follow it.
+class Play {
+ public:
+  using Stop = troupe::test::Stepper::Stop;
+  explicit Play(const Scenario& scenario, troupe::test::Path& path)
+      : scenario_(scenario),
+        pipe_(scenario.shape),
+        victim_(((void)(scenario.prepare ? scenario.prepare(pipe_) : void()), [&] { scenario.victim(pipe_); })),
+        path_(path) {
+    if (path.at.empty()) victim_.record(path);
+    if (scenario.victim_sleeps_first) {
+      victim_.to(path, path.sleeps_at.value_or(0));
+      while (victim_.step() == Stop::instruction) {
+      }
+      begin_ = path.sleeps_at.value();
+    }
+    for (const Act& survivor : scenario.survivors) {
+      survivors_.add([&] {
+        survivor(pipe_);
+        return 0;
+      });
+    }
+    survivors_.settle();
+    if (scenario.meanwhile) scenario.meanwhile(pipe_);
+  }
+
+  // To the end: how many instructions that were.
+  std::size_t walk() {
+    while (victim_.step() == Stop::instruction) {
+    }
+    return path_.steps() - begin_;
+  }
+  // So many instructions; false if it did not come there, which may be because it took another way this time.
+  bool to(std::size_t steps) { return victim_.to(path_, begin_ + steps) == Stop::instruction; }
+  bool step_to(std::size_t steps) {
+    while (steps > 0 && victim_.step() == Stop::instruction) --steps;
+    return steps == 0;
+  }
+
+  // What goes wrong when it is killed now.
+  std::string kill(const Recover& recover) {
+    victim_.kill();
+    survivors_.settle();
+    recover(pipe_, scenario_);
+    if (survivors_.settle() < scenario_.survivors.size() && scenario_.stuck && scenario_.stuck(pipe_)) return "a wake-up is lost";
+    if (scenario_.finish) scenario_.finish(pipe_);
+    survivors_.settle();
+    const std::string wrong = survivors_.fault(true);
+    return wrong.empty() && scenario_.check ? scenario_.check(pipe_) : wrong;
+  }
+
+ private:
+  const Scenario& scenario_;
+  PipeMemory pipe_;
+  troupe::test::Stepper victim_;
+  const troupe::test::Path& path_;
+  std::size_t begin_ = 0;  // steps before it is to be killed at any
+  troupe::test::Survivors survivors_;
+};
+
+// At every so-manieth instruction.
+inline troupe::test::Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_all,
+                                   bool to_first_failure = false) {
+  troupe::test::Sweep sweep;
+  troupe::test::Path path;
+  const std::size_t end = Play(scenario, path).walk();
+  for (std::size_t at = 0; at < end + stride; at += stride) {
+    auto play = std::make_unique<Play>(scenario, path);
+    if (!play->to(std::min(at, end))) {
+      play.reset(), play = std::make_unique<Play>(scenario, path);
+      if (!play->step_to(std::min(at, end))) ++sweep.missed;
+    }
+    const std::string wrong = play->kill(recover);
+    sweep.count(wrong.empty() ? "" : scenario.name + ", instruction " + std::to_string(at) + ": " + wrong);
+    if (to_first_failure && sweep.failures != 0) break;
+  }
+  return sweep;
+}
+
+// On one CPU nobody spins: that is a lot of instructions which all look the same.
+class OneCpu {
+ public:
+  OneCpu() { troupe::os::set_allowed_cpus({troupe::os::current_cpu()}); }
+  ~OneCpu() { troupe::os::set_allowed_cpus(cpus_); }
+  OneCpu(const OneCpu&) = delete;
+  OneCpu& operator=(const OneCpu&) = delete;
+
+ private:
+  std::vector<int> cpus_ = troupe::os::allowed_cpus();
+};
+
+}  // namespace pipe_test
