@@ -60,11 +60,18 @@ int consume(const std::shared_ptr<const QueueMemory>& memory, std::uint32_t slot
   return 0;
 }
 
+std::uint64_t memory_of(const QueueMemory& memory) {
+  struct stat status {};
+  REQUIRE(::fstat(memory.descriptor().get(), &status) == 0);
+  return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
 void run_storm(Duration length, Duration between, Order order = Order::fifo) {
   test::Leftovers leftovers;
   const auto memory = make_memory({.items_max = 100, .order = order});
   const os::Mapping mapping(os::make_sparse_memory("ledger", sizeof(Ledger)), sizeof(Ledger));
   Ledger& ledger = *reinterpret_cast<Ledger*>(mapping.bytes().data());  // zeroed, and sparse: most of it is never touched
+  const std::uint64_t memory_before = memory_of(*memory);
   std::vector<std::unique_ptr<test::Child>> users(2 * kSides);
   const auto start = [&](std::uint32_t slot) {
     users[slot] = std::make_unique<test::Child>([&, slot] { return slot < kSides ? produce(memory, slot, ledger) : consume(memory, slot, ledger); });
@@ -90,24 +97,29 @@ void run_storm(Duration length, Duration between, Order order = Order::fifo) {
     REQUIRE(os::wait_for(pidfd.get(), POLLIN, Clock::now() + std::chrono::seconds(30)));
     CHECK(user->wait() == 0);
   }
-  std::uint64_t lost = 0, invented = 0, again = 0;
+  std::uint64_t acknowledged = 0, consumed = 0, lost = 0, invented = 0, again = 0;
   const std::uint64_t count = std::min<std::uint64_t>(ledger.next, kNumbers);
   for (std::uint64_t i = 0; i < count; ++i) {
+    if (ledger.put[i] == 2) ++acknowledged;
+    if (ledger.processed[i] > 0) ++consumed;
     if (ledger.put[i] == 2 && ledger.processed[i] == 0) ++lost;
     if (ledger.put[i] == 0 && ledger.processed[i] != 0) ++invented;
     if (ledger.processed[i] > 1) again += ledger.processed[i] - 1U;
   }
-  INFO(count << " items, " << kills << " kills");
+  const Counts counts = queue.counts();
+  const std::uint64_t memory_after = memory_of(*memory);
+  WARN(acknowledged << " puts acknowledged, " << consumed << " items consumed, " << lost << " lost, " << counts.redelivered
+                    << " redelivered, of which " << again << " had been processed, " << counts.quarantined << " dead letters, " << kills
+                    << " kills; memory " << memory_before / 1024 << " KiB at the start, " << memory_after / 1024 << " KiB at the end");
   CHECK(lost == 0);
   CHECK(invented == 0);
   CHECK(again <= kills);
   CHECK(count > 1'000);
   CHECK(queue.join(kNow));
-  CHECK(queue.counts().redelivered >= again);
+  CHECK(counts.redelivered >= again);
+  CHECK(counts.redelivered <= kills);  // one lease each
   CHECK(Blocks::used(*memory) == 0);
-  struct stat status {};
-  REQUIRE(::fstat(memory->descriptor().get(), &status) == 0);
-  CHECK(status.st_blocks * 512 < 2 << 20);
+  CHECK(memory_after <= memory_before + (1 << 20));  // what is kept for the next items
 }
 
 }  // namespace

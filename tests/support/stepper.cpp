@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <stdexcept>
@@ -248,7 +249,7 @@ Sweep look_at_every_change(std::span<const std::byte> memory, const std::functio
   std::vector<std::byte> seen;
   const auto copy = os::Mapping::anonymous(memory.size());  // aligned as the original is
   do {
-    if (std::ranges::equal(seen, memory)) continue;
+    if (seen.size() == memory.size() && std::memcmp(seen.data(), memory.data(), seen.size()) == 0) continue;
     seen.assign(memory.begin(), memory.end());
     std::ranges::copy(seen, copy.bytes().begin());
     sweep.count(check(copy.bytes()));
