@@ -18,7 +18,7 @@ namespace troupe::queue {
 //      384  GetSide        of whoever holds the get lock
 //      512  Head           what consumers tell producers
 //      640  Wait items     consumers sleep here
-//      768  Wait room, idle, blocks   producers sleep here, joiners, and producers of large items
+//      768  Wait room, idle, blocks   producers sleep here, joiners, and producers of large items; where users run
 //      896  SegmentHeap    of whoever holds the segment lock
 //     1024  LeaseHeap
 //     1152  OrderHeap      of a queue with another order than first in, first out
@@ -45,7 +45,7 @@ namespace troupe::queue {
 // What makes this survive kill -9 at any instruction: see log_writer.h, log_reader.h, segments.h, blocks.h, leases.h,
 // ordered_items.h and recover.h.
 inline constexpr std::uint64_t kQueueMagic = 0x6575657571707254;  // "Trpqueue"
-inline constexpr std::uint32_t kQueueVersion = 3;
+inline constexpr std::uint32_t kQueueVersion = 4;
 inline constexpr std::size_t kLine = 128;  // two cache lines, because CPUs fetch them in pairs
 
 using Word = std::atomic<std::uint64_t>;
@@ -128,6 +128,9 @@ struct alignas(kLine) RoomWait {
   Wait room;
   Wait idle;    // until all items are taken and all leases are over
   Wait blocks;  // until one of some size is free
+  // Where who puts, and who gets, ran when last it looked, plus 1; 0 is unknown. Seldom written.
+  HalfWord put_cpu;
+  HalfWord get_cpu;
 };
 
 // Values, not changes: carrying out a plan twice is the same as once.

@@ -30,9 +30,14 @@ bool may_have_items(const QueueMemory& memory) {
 }
 bool nobody_else(const QueueMemory&) { return false; }
 
-// While it spins, a producer that waits for room waits for more than one item's: else each item that is taken makes the cache lines of
+// While it looks, a producer that waits for room waits for more than one item's: else each item that is taken makes the cache lines of
 // both sides travel.
-std::uint64_t enough_room(const Constants& constants) { return std::clamp<std::uint64_t>(constants.items_max / 8, 1, 32); }
+bool has_enough_room(const QueueMemory& memory) {
+  const std::uint64_t most = memory.constants.items_max;
+  const std::uint64_t enough = std::clamp<std::uint64_t>(most / 8, 1, 32);
+  const std::uint64_t taken = memory.control().head.count.load(std::memory_order_acquire);
+  return may_have_room(memory) && (most == 0 || memory.control().tail.count.load(std::memory_order_acquire) + enough <= taken + most);
+}
 
 }  // namespace
 
@@ -47,7 +52,9 @@ SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_
       reader_(*memory_, segments_),
       blocks_(*memory_, me_),
       leases_(*memory_, me_),
-      items_(*memory_, me_) {}
+      items_(*memory_, me_),
+      producers_{.our_cpu = memory_->control().room.get_cpu, .their_cpu = memory_->control().room.put_cpu},
+      consumers_{.our_cpu = memory_->control().room.put_cpu, .their_cpu = memory_->control().room.get_cpu} {}
 
 // Once the shared memory was found broken, nothing in it is to be believed.
 template <class Work>
@@ -79,7 +86,7 @@ void SharedQueue::throw_size(std::size_t size) const {
 }
 
 inline void SharedQueue::after_taking() {
-  signal(control().room.room);
+  signal(control().room.room, producers_);
   if (control().room.idle.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] tell_idle();
 }
 
@@ -108,7 +115,7 @@ template <class TryPut>
   Held held(put_lock_, until);
   if (!held || control().put.closed.load(std::memory_order_relaxed) != 0 || !try_put()) [[unlikely]] return false;
   held.release();
-  signal(control().items);
+  signal(control().items, consumers_);
   return true;
 }
 
@@ -123,12 +130,12 @@ template <class TryPut>
     if (control().put.closed.load(std::memory_order_relaxed) != 0) [[unlikely]] return PutResult::closed;
     if (try_put()) [[likely]] {
       held.release();
-      signal(control().items);
+      signal(control().items, consumers_);
       return PutResult::done;
     }
     if (make_room(deadline)) continue;
     held.release();
-    if (!waiter.again(control().head.count, enough_room(memory_->constants))) return refuse();
+    if (!waiter.again(consumers_, &has_enough_room)) return refuse();
   }
 }
 
@@ -178,7 +185,7 @@ PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_po
   while (!(block = blocks_.write(item))) {
     if (closed()) return PutResult::closed;
     if (overflow == Overflow::drop_oldest && drop_oldest()) continue;
-    if (!waiter.again(control().head.count)) return refuse();
+    if (!waiter.again()) return refuse();
   }
   PutResult result = PutResult::full;
   try {
@@ -244,7 +251,7 @@ std::size_t SharedQueue::append_some(Spans items, Clock::time_point deadline) {
   if (put == 0) return 0;
   if (!ordered_) writer_.commit(batch);
   held.release();
-  signal(control().items);
+  signal(control().items, consumers_);
   return put;
 }
 
@@ -263,14 +270,13 @@ template <class Sink>
 template <class Sink>
 [[gnu::noinline]] GetResult SharedQueue::take_patiently(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
   Waiter waiter(*memory_, control().items, &may_have_items, deadline);
-  const Word& puts = ordered_ ? control().tail.count : control().tail.tail;
   for (;;) {
     Held held(get_lock(), lock_deadline(deadline));
     if (!held) return GetResult::empty;
     if (take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
     if (closed() && is_drained()) return GetResult::ended;
     held.release();
-    if (!waiter.again(puts)) return GetResult::empty;
+    if (!waiter.again(producers_, &may_have_items)) return GetResult::empty;
   }
 }
 
@@ -581,7 +587,7 @@ bool SharedQueue::closed() const { return control().put.closed.load(std::memory_
 bool SharedQueue::join(Clock::time_point deadline) {
   Waiter waiter(*memory_, control().room.idle, &nobody_else, deadline);
   while (!is_idle(deadline))
-    if (!waiter.again(control().head.count)) return false;
+    if (!waiter.again()) return false;
   return true;
 }
 

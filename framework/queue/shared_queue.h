@@ -204,6 +204,8 @@ class SharedQueue {
   Blocks blocks_;
   Leases leases_;
   OrderedItems items_;
+  Others producers_;  // for whom our consumers wait, and who wait for them
+  Others consumers_;  // for whom our producers wait, and who wait for them
   std::atomic<bool> poisoned_{false};
 };
 

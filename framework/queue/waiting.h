@@ -4,11 +4,16 @@
 
 #include <troupe/duration.h>
 
+#include "os/affinity.h"
 #include "os/fence.h"
 #include "os/futex.h"
 #include "queue/queue_memory.h"
+#include "shared/patience.h"
 
 namespace troupe::queue {
+
+// The deadline of those who do not wait at all.
+inline constexpr Clock::time_point kNow = Clock::time_point::min();
 
 // How users wait for what others will do, and are woken by it. The rules:
 //
@@ -45,11 +50,38 @@ inline void signal_all(Wait& area) {
   if (area.want.load(std::memory_order_seq_cst) != 0) [[unlikely]] signal_all_slowly(area);
 }
 
+// Those whom one waits for, as a process knows them: how long it pays to look for what they do next. Where one runs is noted when it
+// waits, and when it wakes one of them.
+struct Others {
+  HalfWord& our_cpu;
+  HalfWord& their_cpu;
+  shared::Patience patience = {};
+
+  void note_cpu() {
+    const auto here = static_cast<std::uint32_t>(os::current_cpu() + 1);
+    if (our_cpu.load(std::memory_order_relaxed) != here) our_cpu.store(here, std::memory_order_relaxed);
+  }
+  // Who is waited for on this CPU cannot run while we look.
+  template <class Happened>
+  bool act_soon(Clock::time_point deadline, const Happened& happened) {
+    note_cpu();
+    const auto theirs = their_cpu.load(std::memory_order_relaxed);
+    const bool elsewhere = theirs != 0 && theirs != our_cpu.load(std::memory_order_relaxed);
+    return elsewhere ? patience.sees(deadline, happened) : happened();
+  }
+};
+
+inline void signal(Wait& area, Others& others) {
+  if (area.want.load(std::memory_order_seq_cst) == 0) [[likely]] return;
+  others.note_cpu();
+  signal_slowly(area);
+}
+
 // One operation that may have to wait:
 //
 //     Waiter waiter(memory, area, &may_have_items, deadline);
 //     while (!try_it())
-//       if (!waiter.again(tail)) return late;
+//       if (!waiter.again(others, &may_have_items)) return late;
 //
 // Threads: confined to one.
 class Waiter {
@@ -64,9 +96,13 @@ class Waiter {
     if (slept_) [[unlikely]] pass_on();
   }
 
-  // Call it when there was nothing to be had, then look again; false if the deadline has passed. Waits a moment for `watched` to
-  // grow by `enough`, then declares its wish, then sleeps.
-  [[nodiscard]] bool again(const Word& watched, std::uint64_t enough = 1);
+  // Call it when there was nothing to be had, then look again; false if the deadline has passed. Declares its wish, then sleeps.
+  [[nodiscard]] bool again();
+  // The same, but first it looks for a moment whether the others do what makes `enough` true, or at least `more`.
+  [[nodiscard]] bool again(Others& others, More enough) {
+    if (deadline_ != kNow && !armed_ && (others.act_soon(deadline_, [&] { return enough(memory_); }) || more_(memory_))) return true;
+    return again();
+  }
 
  private:
   void pass_on();
@@ -79,8 +115,5 @@ class Waiter {
   bool armed_ = false;
   bool slept_ = false;
 };
-
-// The deadline of those who do not wait at all.
-inline constexpr Clock::time_point kNow = Clock::time_point::min();
 
 }  // namespace troupe::queue
