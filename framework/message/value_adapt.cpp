@@ -31,6 +31,12 @@ bool fits(const ValueType& from, const ValueType& to) {
   return std::equal(from.parts.begin(), from.parts.end(), to.parts.begin(), fits);
 }
 
+TypeMismatch mismatch(std::string_view expected, std::string_view got) {
+  const std::string ours = types_for_people(expected);
+  const std::string theirs = types_for_people(got);
+  return ours == theirs ? TypeMismatch(expected, got) : TypeMismatch(ours, theirs);
+}
+
 class Adapter {
  public:
   Adapter(wire::WireReader& reader, wire::WireWriter& writer) : reader_(reader), writer_(writer) {}
@@ -125,7 +131,7 @@ std::vector<std::byte> adapt_value(std::span<const std::byte> bytes, std::string
   const auto [types, body] = split_value(bytes);
   const ValueType from = parse_types(types);
   const ValueType to = parse_types(expected);
-  if (!fits(from, to)) throw TypeMismatch(expected, types);
+  if (!fits(from, to)) throw mismatch(expected, types);
   WireReader reader(body, nullptr);
   const std::byte* box = reader.get_required_struct(reader.get_root(), box_shape(from));
   // An int8 becomes at most an int64.

@@ -34,8 +34,6 @@ constexpr std::pair<std::string_view, What> kTemplates[] = {
     {"optional", What::optional}, {"variant", What::variant}, {"duration", What::duration}, {"message", What::message},
 };
 
-bool is_name(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
 void lay_out_tuple(ValueType& type) {
   type.kind = Kind::structure;
   wire::DataRoom room;
@@ -52,7 +50,18 @@ void lay_out_variant(ValueType& type) {
   type.shape.pointers = !std::ranges::all_of(type.parts, is_data);
 }
 
-// type   = word | "(" [field {", " field}] ")" | name "<" arguments ">"
+std::size_t name_size(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::find_if_not(text, wire::is_name_character) - text.begin());
+}
+// The same of a name that may be several words.
+std::size_t words_size(std::string_view text) {
+  std::size_t size = name_size(text);
+  while (size != 0 && text.substr(size).starts_with(' ') && name_size(text.substr(size + 1)) != 0)
+    size += 1 + name_size(text.substr(size + 1));
+  return size;
+}
+
+// type   = word | "(" [field {", " field}] ")" | words "<" arguments ">"
 // field  = [name ": "] type
 class Parser {
  public:
@@ -76,11 +85,14 @@ class Parser {
     if (!accept(what)) fail();
   }
   std::string_view name() {
-    const auto end = std::ranges::find_if_not(rest_, is_name);
-    const auto name = rest_.substr(0, static_cast<std::size_t>(end - rest_.begin()));
-    if (name.empty()) fail();
-    rest_.remove_prefix(name.size());
-    return name;
+    return take(name_size(rest_));
+  }
+  std::string_view words() { return take(words_size(rest_)); }
+  std::string_view take(std::size_t size) {
+    if (size == 0) fail();
+    const auto taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return taken;
   }
   std::uint64_t number() {
     std::uint64_t value = 0;
@@ -93,7 +105,7 @@ class Parser {
   ValueType parse(int depth) {
     if (depth > kDepthMax) wire::refuse_value("its types are nested too deep");
     if (accept("(")) return tuple(depth);
-    const auto word = name();
+    const auto word = words();
     if (accept("<")) return from_template(word, depth);
     const auto known = std::ranges::find(kWords, word, &Word::name);
     if (known == std::end(kWords)) fail();
@@ -111,8 +123,7 @@ class Parser {
     while (!accept(")")) {
       if (!type.parts.empty()) expect(", ");
       const auto before = rest_;
-      const auto end = std::ranges::find_if_not(rest_, is_name);
-      std::string field(rest_.begin(), end);
+      std::string field(rest_.substr(0, name_size(rest_)));
       rest_.remove_prefix(field.size());
       if (!field.empty() && accept(": ")) type.fields.push_back(std::move(field));
       else rest_ = before;
@@ -129,6 +140,8 @@ class Parser {
     type.what = known == std::end(kTemplates) ? What::named : known->second;
     type.kind = Kind::pointer;
     if (type.what == What::message) {
+      name();  // for people: the number says it all
+      expect(" ");
       type.number = number();
     } else {
       const auto first = rest_;
@@ -185,9 +198,46 @@ class Parser {
   std::string_view rest_;
 };
 
+// What stands in "<…>", with which `types` begins.
+struct Arguments {
+  explicit Arguments(std::string_view types) {
+    std::size_t end = 1;
+    std::size_t comma = 1;
+    for (int depth = 0; end < types.size() && (depth != 0 || types[end] != '>'); ++end) {
+      if (types[end] == '<' || types[end] == '(') ++depth;
+      if (types[end] == '>' || types[end] == ')') --depth;
+      if (types[end] == ',' && depth == 0) comma = end;
+    }
+    all = types.substr(1, end - 1);
+    but_last = types.substr(1, comma - 1);
+    behind = types.substr(std::min(end + 1, types.size()));
+  }
+  std::string_view all, but_last, behind;
+};
+
 }  // namespace
 
 ValueType parse_types(std::string_view text) { return Parser(text).all(); }
+
+std::string types_for_people(std::string_view types) {
+  std::string text;
+  while (!types.empty()) {
+    const auto word = types.substr(0, words_size(types));
+    types.remove_prefix(word.size());
+    text += word;
+    if (word.empty()) text += types.front(), types.remove_prefix(1);
+    if (word.empty() || !types.starts_with('<')) continue;
+    // The last argument of a Codec says how it travels.
+    const Arguments arguments(types);
+    std::string shown;
+    if (word == "message") shown = arguments.all.substr(0, name_size(arguments.all));
+    else if (std::ranges::count(kTemplates, word, &std::pair<std::string_view, What>::first) != 0) shown = types_for_people(arguments.all);
+    else shown = types_for_people(arguments.but_last);
+    if (!shown.empty()) text += '<' + shown + '>';
+    types = arguments.behind;
+  }
+  return text;
+}
 
 ReadSpot read_field(wire::WireReader& reader, const ValueType& field, const std::byte* at, wire::Shape shape, unsigned slot) {
   if (field.kind == Kind::data) return {at, slot};

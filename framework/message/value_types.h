@@ -57,6 +57,8 @@ struct ValueType {
 
 // Throws ProtocolError if this names no types, or if they are nested deeper than any reader follows.
 ValueType parse_types(std::string_view text);
+// The name of types without what only machines want to know: "queue<int>" for "queue<int, uint64>".
+std::string types_for_people(std::string_view types);
 
 // Where a value lies: data in the section `at` from `bit` on; a pointer at `at`; a structure from `at` on.
 template <class Byte>

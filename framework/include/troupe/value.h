@@ -66,11 +66,17 @@ namespace wire {
 
 template <class T>
 consteval void check_encodable() {
-  static_assert(!std::is_pointer_v<T> && !std::is_member_pointer_v<T>,
-                "a pointer means nothing in another process: send what it points at");
-  static_assert(!std::is_function_v<T> && !requires { &T::operator(); },
-                "nothing executable travels: send data, and start a Process of it");
-  static_assert(std::is_pointer_v<T> || Encodable<T>,
+  constexpr bool pointer = std::is_pointer_v<T> || std::is_member_pointer_v<T>;
+  constexpr bool executable = std::is_function_v<T> || requires { &T::operator(); };
+  constexpr bool derived = Aggregate<T> && HasBase<T>;
+  constexpr bool has_array = Aggregate<T> && HasArray<T>;
+  constexpr bool too_many = Aggregate<T> && !FewFields<T>;
+  static_assert(!pointer, "a pointer means nothing in another process: send what it points at");
+  static_assert(!executable, "nothing executable travels: send data, and start a Process of it");
+  static_assert(!has_array, "a C array in a struct cannot be sent: make it a std::array");
+  static_assert(!derived && !too_many, "a struct of more than 16 fields, or with a base class, must declare its fields: static auto "
+                                       "fields(auto& self) { return std::tie(self.a, self.b); }; is a C array in it, make it a std::array");
+  static_assert(pointer || executable || derived || has_array || too_many || Encodable<T>,
                 "this type cannot be sent: let it declare static auto fields(auto& self) { return std::tie(self.a, self.b); } "
                 "of types that can be sent, or specialise troupe::Codec");
 }
@@ -124,7 +130,8 @@ struct Body {
     Box::fill(writer, writer.put_struct(writer.put_root(), Box::kShape), Root<T...>::tie(values...));
     if (!writer.full()) refuse_size();
   }
-  static auto read(std::span<const std::byte> message, const Attachments* attachments) {
+  // Not auto: then what cannot be read would be an error here besides. A literal is only written.
+  static std::decay_t<typename Root<T...>::Travelling> read(std::span<const std::byte> message, const Attachments* attachments) {
     WireReader reader(message, attachments);
     const std::byte* root = reader.get_root();
     auto values = Box::read(reader, reader.get_required_struct(root, Box::kShape));

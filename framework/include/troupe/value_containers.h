@@ -350,7 +350,7 @@ void check_message(std::span<const std::byte> stream);
 // A message travels as it is, segments and all: Data in a struct of other values.
 template <class T>
 struct Form<Message<T>> : ListForm<Form<std::byte>> {
-  static constexpr auto kTypes = "message<" + number_text<capnp::typeId<T>()>() + ">";
+  static constexpr auto kTypes = "message<" + copied_text<StructName<T>>() + " " + number_text<capnp::typeId<T>()>() + ">";
   static std::size_t extra(const Message<T>& message) { return ListForm<Form<std::byte>>::extra(message.bytes()); }
   static void write(WireWriter& writer, std::byte* pointer, const Message<T>& message) {
     ArrayOfScalarsForm<std::byte>::write(writer, pointer, message.bytes());

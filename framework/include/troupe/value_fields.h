@@ -34,12 +34,44 @@ constexpr std::size_t count_fields() {
   else return count_fields<T, N - 1>();
 }
 
+// What cannot be told apart so: a C array counts as its elements, a base class as one field.
+template <class T>
+struct AnyBaseOf {
+  template <class Base>
+    requires(std::is_base_of_v<Base, T> && !std::is_same_v<Base, T>)
+  operator Base() const;
+};
+template <class T, std::size_t... Before, std::size_t... Inside, std::size_t... Behind>
+constexpr bool takes_array(std::index_sequence<Before...>, std::index_sequence<Inside...>, std::index_sequence<Behind...>) {
+  return requires { T{AnyFieldOf<Before>{}..., {AnyFieldOf<Inside>{}...}, AnyFieldOf<Behind>{}...}; };
+}
+// An array of `Size` is there if it takes the place of so many, and of no fewer.
+template <class T, std::size_t At = 0, std::size_t Size = 2>
+constexpr bool has_array() {
+  constexpr std::size_t n = count_fields<T>();
+  if constexpr (At + Size > n) {
+    if constexpr (At + 2 >= n) return false;
+    else return has_array<T, At + 1>();
+  } else {
+    constexpr std::make_index_sequence<At> before;
+    constexpr std::make_index_sequence<Size> inside;
+    return (takes_array<T>(before, inside, std::make_index_sequence<n - At - Size>()) &&
+            !takes_array<T>(before, inside, std::make_index_sequence<n - At - Size + 1>())) ||
+           has_array<T, At, Size + 1>();
+  }
+}
+
+template <class T>
+concept FewFields = count_fields<T>() <= kFieldsMax;
+template <class T>
+concept HasBase = requires { T{AnyBaseOf<T>{}}; };
+template <class T>
+concept HasArray = std::is_trivially_copyable_v<T> && FewFields<T> && has_array<T>();
+
 // An aggregate as the tuple of references to its fields.
 template <class T>
 constexpr auto tie_aggregate(T& v) {
   constexpr std::size_t n = count_fields<std::remove_cv_t<T>>();
-  static_assert(n <= kFieldsMax, "a struct of more than 16 fields must declare them: "
-                                 "static auto fields(auto& self) { return std::tie(self.a, self.b); }");
   if constexpr (n == 0) {
     return std::tie();
   } else if constexpr (n == 1) {

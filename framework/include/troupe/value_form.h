@@ -299,6 +299,7 @@ consteval auto named_fields_text(std::index_sequence<I...>) {
     struct Name {
       static constexpr std::string_view text() { return T::field_names[At]; }
     };
+    static_assert(is_type_name(T::field_names[At], false), "the name of a field is letters, digits and _");
     using Field = std::tuple_element_t<At, typename TupleOf<FieldsOf<T>>::Values>;
     return copied_text<Name>() + ": " + Form<Field>::kTypes;
   };
@@ -307,8 +308,11 @@ consteval auto named_fields_text(std::index_sequence<I...>) {
 
 // A plain aggregate or a class that declares its fields travels as the tuple of them.
 template <class T>
-concept PlainStruct = std::is_class_v<T> && !HasCodec<T> &&
-                      (DeclaresFields<T> || (std::is_aggregate_v<T> && !requires { std::tuple_size<T>::value; }));
+concept Aggregate = std::is_class_v<T> && std::is_aggregate_v<T> && !HasCodec<T> && !DeclaresFields<T> &&
+                    !requires { std::tuple_size<T>::value; };
+template <class T>
+concept PlainStruct = (std::is_class_v<T> && !HasCodec<T> && DeclaresFields<T>) ||
+                      (Aggregate<T> && FewFields<T> && !HasBase<T> && !HasArray<T>);
 
 template <PlainStruct T>
   requires TupleOf<FieldsOf<T>>::kSendable
@@ -346,6 +350,7 @@ struct CodecForm : Form<typename Codec<T>::Wire> {
       struct Name {
         static constexpr std::string_view text() { return Codec<T>::name; }
       };
+      static_assert(is_type_name(Codec<T>::name), "the name of a Codec is words of letters, digits and _, with a space between");
       if constexpr (!requires { typename Codec<T>::Of; }) return copied_text<Name>() + "<" + Base::kTypes + ">";
       else return copied_text<Name>() + "<" + Form<typename Codec<T>::Of>::kTypes + ", " + Base::kTypes + ">";
     } else {

@@ -50,6 +50,34 @@ consteval auto number_text() {
   return text;
 }
 
+// What the names of a Codec and of fields are made of; the former may be several words.
+constexpr bool is_name_character(char c) {
+  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+constexpr bool is_type_name(std::string_view name, bool words = true) {
+  bool previous = false;  // a character of a word
+  for (const char c : name) {
+    if (!is_name_character(c) && (!words || c != ' ' || !previous)) return false;
+    previous = c != ' ';
+  }
+  return previous;
+}
+
+// Of a Cap'n Proto struct: "Order", for shop::Order.
+template <class T>
+struct StructName {
+  static constexpr std::string_view text() {
+    std::string_view name = __PRETTY_FUNCTION__;  // "… [with T = shop::Order; …]" of g++, "… [T = shop::Order]" of clang
+    name.remove_prefix(name.find("T = ") + 4);
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    for (; end < name.size() && (is_name_character(name[end]) || name[end] == ':'); ++end)
+      if (name[end] == ':') begin = end + 1;
+    return name.substr(begin, end - begin);
+  }
+};
+
 // A text that `Source::text()` has, which is not a literal.
 template <class Source>
 consteval auto copied_text() {
