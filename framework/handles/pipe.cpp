@@ -1,8 +1,12 @@
 #include <troupe/pipe.h>
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
+#include <utility>
 
 #include "handles/pipe_part.h"
 #include "pipe/packets.h"
@@ -12,6 +16,14 @@ namespace troupe {
 std::pair<Connection, Connection> Pipe(const PipeOptions& options) {
   auto [first, second] = detail::make_pipe(options);
   return {Connection(std::move(first)), Connection(std::move(second))};
+}
+
+std::size_t Connection::recv_bytes_into(std::span<std::byte> buffer) {
+  auto& bytes = detail::frame_buffer().bytes;
+  recv_bytes(bytes);
+  if (bytes.size() > buffer.size()) throw BufferTooShort(std::exchange(bytes, {}));
+  std::ranges::copy(bytes, buffer.begin());
+  return bytes.size();
 }
 
 namespace detail {
@@ -125,12 +137,13 @@ bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   return true;
 }
 
-void receive_bytes(PipePart& part, std::vector<std::byte>& bytes) {
+bool receive_bytes(PipePart& part, std::vector<std::byte>& bytes, Clock::time_point deadline) {
   pipe::Extra extra;
-  receive(part, bytes, extra, Clock::time_point::max());
+  if (!receive(part, bytes, extra, deadline)) return false;
   refuse_block(extra);
   if (extra.attached != 0) [[unlikely]]
     arrived(part, take_handles(bytes, extra.attached));
+  return true;
 }
 
 // Blocks.
@@ -159,9 +172,9 @@ std::shared_ptr<HeldBlock> receive_block(PipePart& part, Clock::time_point deadl
 std::span<std::byte> bytes_of(const HeldBlock& block) { return block.hold.bytes(); }
 void label(HeldBlock& block, std::size_t size, std::uint64_t type) { block.hold.set(size, type); }
 std::uint64_t type_of(const HeldBlock& block) { return block.hold.what().type; }
-void throw_other_type(std::uint64_t expected, std::uint64_t got) {
-  const auto name = [](std::uint64_t type) { return type == 0 ? "plain bytes" : "a message of schema " + std::to_string(type); };
-  throw TypeMismatch(name(expected), name(got));
+void throw_other_message(std::string_view expected, std::uint64_t got) {
+  throw TypeMismatch(fmt::format("message<{}>", expected),
+                     got == 0 ? "a block of plain bytes" : fmt::format("a message of the schema @0x{:x}", got));
 }
 
 void arrived(PipePart& part, const std::vector<std::uint64_t>& handles) noexcept {

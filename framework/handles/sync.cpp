@@ -161,7 +161,7 @@ namespace detail {
 
 bool acquire_or_tell(sync::AnyLock& lock, const program::SharedThing& thing, bool block, Duration timeout) {
   if (lock.acquire(false)) return true;
-  if (!block) return false;
+  if (!block || timeout <= Duration::zero()) return false;
   const auto deadline = deadline_after(timeout);
   for (Duration patience = std::chrono::seconds(1);; patience *= 2) {
     if (deadline_after(patience) >= deadline) return lock.acquire(true, std::max(Duration::zero(), Duration(deadline - Clock::now())));

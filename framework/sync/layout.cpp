@@ -49,7 +49,7 @@ void count_parts(Parts& parts, const Shape& shape) {
 const char* fault_of(const Shape& shape) {
   if (shape.users == 0 || shape.users > shared::kSlotsMax) return "a primitive needs 1 to 65520 users";
   switch (shape.kind) {
-    case Kind::barrier: return shape.count == 0 ? "a barrier needs a party at least" : nullptr;
+    case Kind::barrier: return shape.count == 0 || shape.count > INT32_MAX ? "a barrier has 1 to 2147483647 parties" : nullptr;
     case Kind::condition: return shape.count == 0 ? "a condition needs a seat at least" : nullptr;
     case Kind::semaphore:
     case Kind::bounded_semaphore: return shape.count > INT32_MAX ? "a semaphore's value is 2147483647 at most" : nullptr;

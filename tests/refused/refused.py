@@ -11,7 +11,11 @@ COMPILER = sys.argv[1:]
 LINES_MAX = 40  # of all that the compiler says
 
 PRELUDE = """
+#include <troupe/pipe.h>
 #include <troupe/process.h>
+#include <troupe/queue.h>
+#include <troupe/shared_value.h>
+#include <functional>
 #include <map>
 using troupe::Process;
 void none() {}
@@ -24,6 +28,14 @@ bool yes() { return true; }
 void pointer(const int*) {}
 struct Server { void serve(int) {} int port() const { return 0; } };
 int overloaded(int) { return 0; }
+struct WithArray { char name[16]; int number; };
+struct Matrix { double cells[3][3]; };
+struct Base { int number; };
+struct Derived : Base { int more; };
+struct Long { int a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q; };
+class Closed { public: explicit Closed(int); private: int number_; };
+struct Job { std::string what; };
+using troupe::Queue;
 """
 
 # Statements, and what the one error of each says.
@@ -45,6 +57,18 @@ REFUSED = [
     ("Process p([](auto a, auto b) { return a + b; }, 1);", "cannot be called with these arguments"),
     ("Process p(3);", "cannot be called with these arguments"),
     ("int i = 3; Process p(pointer, &i);", "a pointer means nothing in another process"),
+    ("Queue<int*> q; q.put(nullptr);", "a pointer means nothing in another process"),
+    ("Queue<std::function<void()>> q; q.put({});", "nothing executable travels"),
+    ("Queue<WithArray> q; q.put({});", "make it a std::array"),
+    ("Queue<Derived> q; q.put({});", "must declare its fields"),
+    ("Queue<Long> q; q.put({});", "must declare its fields"),
+    ("Queue<Closed> q; q.put(Closed(1));", "this type cannot be sent"),
+    ("Queue<Closed> q; q.get();", "this type cannot be sent"),
+    ("auto [a, b] = troupe::Pipe(); a.recv<Closed>();", "this type cannot be sent"),
+    ('Queue<std::string_view> q; q.put("x");', "a view cannot be received"),
+    ("troupe::PriorityQueue<Job> q; q.put({});", "what is the priority of these items?"),
+    ("auto [a, b] = troupe::Pipe(); a.send(&b);", "a pointer means nothing in another process"),
+    ("auto [a, b] = troupe::Pipe(); a.recv<std::string_view>();", "a view cannot be received"),
 ]
 
 TAKEN = """
@@ -66,6 +90,8 @@ void test() {
   Process p8([](std::optional<int>) {}, 3, troupe::ProcessOptions{.name = "x"});
   Process p9([](double) {}, 1);
   Given given("x");
+  Process p10([](troupe::Value<WithArray>, troupe::Array<Matrix>, troupe::RawValue<Long>, troupe::RawArray<Derived>) {},
+              troupe::Value<WithArray>(), troupe::Array<Matrix>(2), troupe::RawValue<Long>(), troupe::RawArray<Derived>(3));
 }
 """
 

@@ -9,7 +9,10 @@
 #include <memory>
 #include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
+
+#include <troupe/value_text.h>
 
 namespace troupe {
 
@@ -23,7 +26,7 @@ std::span<std::byte> bytes_of(const HeldBlock& block);
 // Of what lies in it, once that is known.
 void label(HeldBlock& block, std::size_t size, std::uint64_t type);
 [[nodiscard]] std::uint64_t type_of(const HeldBlock& block);
-[[noreturn]] void throw_other_type(std::uint64_t expected, std::uint64_t got);
+[[noreturn]] void throw_other_message(std::string_view expected, std::uint64_t got);
 
 }  // namespace detail
 
@@ -88,7 +91,7 @@ class SharedMessage {
   };
   explicit SharedMessage(Block block) : kept_(std::make_shared<const Kept>(std::move(block))) {
     const auto type = detail::type_of(*kept_->block.held_);
-    if (type != capnp::typeId<T>()) detail::throw_other_type(capnp::typeId<T>(), type);
+    if (type != capnp::typeId<T>()) detail::throw_other_message(wire::StructName<T>::text(), type);
   }
 
   std::shared_ptr<const Kept> kept_;

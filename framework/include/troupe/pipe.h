@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -28,6 +29,18 @@ class EndOfFile : public std::runtime_error {
 class BrokenPipe : public std::runtime_error {
  public:
   BrokenPipe() : std::runtime_error("the other end of the pipe is closed") {}
+};
+
+// What was received by recv_bytes_into() is larger than its buffer, and is here, whole, as Python's BufferTooShort.
+class BufferTooShort : public std::runtime_error {
+ public:
+  explicit BufferTooShort(std::vector<std::byte> bytes)
+      : std::runtime_error("a buffer is too short for the " + std::to_string(bytes.size()) + " bytes that were received"),
+        bytes_(std::make_shared<const std::vector<std::byte>>(std::move(bytes))) {}
+  [[nodiscard]] const std::vector<std::byte>& bytes() const { return *bytes_; }
+
+ private:
+  std::shared_ptr<const std::vector<std::byte>> bytes_;  // shared, so that copies of an exception do not throw
 };
 
 // What a pipe goes over. A ring in shared memory takes no system call where nobody sleeps. A socket is the kernel's, which keeps what is
@@ -64,7 +77,7 @@ void send(PipePart& end, std::span<const std::byte> bytes);
 void send(PipePart& end, std::vector<std::byte>& bytes, const std::vector<std::uint64_t>& handles);
 // False if there was none in time. Throws EndOfFile.
 bool receive(PipePart& end, PipeFrame& frame, Clock::time_point deadline);
-void receive_bytes(PipePart& end, std::vector<std::byte>& bytes);
+bool receive_bytes(PipePart& end, std::vector<std::byte>& bytes, Clock::time_point deadline);
 std::shared_ptr<HeldBlock> make_block(PipePart& end, std::size_t size, bool zeroed);
 void send(PipePart& end, const HeldBlock& block);
 // Null if there was none in time. Throws EndOfFile; TypeMismatch for what is no block.
@@ -122,7 +135,7 @@ class Connection {
   // Nothing if none came in time. Throws as recv().
   template <class T>
   std::optional<T> try_recv(Duration timeout = Duration::zero()) {
-    return receive<T>(timeout <= Duration::zero() ? Clock::time_point::min() : deadline_after(timeout));
+    return receive<T>(deadline_within(timeout));
   }
 
   // The same for bytes as they are: what was sent by send_bytes() is for recv_bytes().
@@ -134,7 +147,15 @@ class Connection {
     return bytes;
   }
   // Into `bytes`, whose memory is used again.
-  void recv_bytes(std::vector<std::byte>& bytes) { detail::receive_bytes(end(), bytes); }
+  void recv_bytes(std::vector<std::byte>& bytes) { detail::receive_bytes(end(), bytes, Clock::time_point::max()); }
+  // Into the beginning of `buffer`: how many. Throws BufferTooShort, which has them, where they do not fit.
+  std::size_t recv_bytes_into(std::span<std::byte> buffer);
+  // Nothing if none came in time.
+  std::optional<std::vector<std::byte>> try_recv_bytes(Duration timeout = Duration::zero()) {
+    std::vector<std::byte> bytes;
+    if (!detail::receive_bytes(end(), bytes, deadline_within(timeout))) return {};
+    return bytes;
+  }
 
   // Memory for what is to go over this pipe without being copied, see block.h; then send() and recv() it as any value. It waits until there
   // is so much room among block_bytes: others have to let go of theirs. It may show what older blocks left. Throws std::logic_error where no
@@ -161,7 +182,7 @@ class Connection {
 
   // Something can be received, or the file has ended, within `timeout`.
   [[nodiscard]] bool poll(Duration timeout = Duration::zero()) {
-    return detail::poll(end(), timeout <= Duration::zero() ? Clock::time_point::min() : deadline_after(timeout));
+    return detail::poll(end(), deadline_within(timeout));
   }
 
   // This object is not to be used any more. The end is closed when no other one is left, here or elsewhere.
@@ -186,6 +207,9 @@ class Connection {
     if (part_) [[likely]]
       return *part_;
     throw std::logic_error("this Connection is closed");
+  }
+  static Clock::time_point deadline_within(Duration timeout) {
+    return timeout <= Duration::zero() ? Clock::time_point::min() : deadline_after(timeout);
   }
   template <class T>
   std::optional<T> receive(Clock::time_point deadline) {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -92,6 +94,8 @@ class BasicQueue {
 
   void put(const T& value) { put(value, kForever); }
   void put(const T& value, Duration timeout) { detail::require(put_until(value, deadline_after(timeout))); }
+  // As Python's: with block = false as put_nowait(), whatever the time-out.
+  void put(const T& value, std::same_as<bool> auto block, Duration timeout = kForever) { put(value, block ? timeout : Duration::zero()); }
   void put_nowait(const T& value) { detail::require(put_until(value, detail::kNotAtAll)); }
   // False if there was no room.
   bool try_put(const T& value) { return detail::was_put(put_until(value, detail::kNotAtAll)); }
@@ -105,24 +109,22 @@ class BasicQueue {
     detail::put_many(*part_, items, deadline_after(timeout), laid.put);
     return laid.put;
   }
+  std::size_t put_many(std::initializer_list<T> values, Duration timeout = kForever) {
+    return put_many(std::span(values.begin(), values.size()), timeout);
+  }
 
   T get() { return get(kForever); }
   T get(Duration timeout) { return *detail::require(get_until(deadline_after(timeout))); }
+  T get(std::same_as<bool> auto block, Duration timeout = kForever) { return get(block ? timeout : Duration::zero()); }
   T get_nowait() { return *detail::require(get_until(detail::kNotAtAll)); }
   // Nothing if there is none, or none in time; also at the end.
   std::optional<T> try_get(Duration timeout = Duration::zero()) {
     return std::move(get_until(detail::deadline_of(timeout)).value);
   }
-  // Waits for the first, then takes what is there. Empty at the end, or when the time is over.
+  // Waits for the first, then takes what is at hand, which may be fewer than there are. Empty at the end, or when the time is over.
   std::vector<T> get_many(std::size_t most, Duration timeout = kForever) {
+    if constexpr (kHandles<T>) return some(most, timeout, [&](Clock::time_point deadline) { return get_until(deadline); });
     std::vector<T> values;
-    if constexpr (kHandles<T>) {
-      for (auto got = get_until(detail::deadline_of(timeout)); got.value; got = get_until(detail::kNotAtAll)) {
-        values.push_back(std::move(*got.value));
-        if (values.size() >= most) break;
-      }
-      return values;
-    }
     detail::get_many(*part_, most, detail::deadline_of(timeout),
                      [&](std::span<const std::byte> item) { values.push_back(decode(item)); });
     return values;
@@ -174,6 +176,17 @@ class BasicQueue {
     if (outcome != detail::GetOutcome::item) return {outcome};
     return {outcome, decode(item)};
   }
+  // One by one, by get_one(deadline).
+  template <class GetOne>
+  static std::vector<T> some(std::size_t most, Duration timeout, const GetOne& get_one) {
+    std::vector<T> values;
+    for (auto deadline = detail::deadline_of(timeout); values.size() < most; deadline = detail::kNotAtAll) {
+      auto got = get_one(deadline);
+      if (!got.value) break;
+      values.push_back(std::move(*got.value));
+    }
+    return values;
+  }
   Got<Leased<T>> lease_until(Clock::time_point deadline) {
     detail::LeasedItem item;
     const auto outcome = detail::lease(*part_, item, deadline);
@@ -186,6 +199,7 @@ class BasicQueue {
     }
   }
   static T decode(std::span<const std::byte> item) {
+    wire::check_receivable<T>();
     if (item.size() < prefix()) throw ProtocolError("an item of a queue that is too short");
     const Attachments handles;
     return wire::Body<T>::read(item.subspan(prefix()), &handles);
@@ -254,7 +268,10 @@ class BasicQueue {
 
   // An item begins with its rank, if it has one; then its ticket, if it may have handles.
   template <class Item>
-  static constexpr bool kHandles = wire::Form<Item>::kHandles;
+  static constexpr bool kHandles = [] {
+    if constexpr (Encodable<Item>) return wire::Form<Item>::kHandles;
+    else return false;  // which put() and get() say better
+  }();
   static constexpr std::size_t kRank = order == QueueOrder::by_priority ? sizeof(std::uint64_t) : 0;
   static constexpr std::size_t ticket_end() { return kHandles<T> ? kRank + sizeof(std::uint64_t) : 0; }
   static constexpr std::size_t prefix() { return kHandles<T> ? ticket_end() : kRank; }
@@ -352,8 +369,9 @@ class SimpleQueue {
   Queue<T> queue_;
 };
 
-// A queue whose producers can wait until all is done, as Python's: consumers say task_done() for each item that they got. Until then
-// it is leased to them: the items of one that died go to the others, so join() always returns while there is a consumer.
+// A queue whose producers can wait until all is done, as Python's: consumers say task_done() for each item that they got, in whatever
+// way. Until then it is leased to them: the items of one that died go to the others, so join() always returns while there is a consumer.
+// What lease() returned is done when it is acknowledged.
 // JoinableQueue<T, LifoQueue<T>> and JoinableQueue<T, PriorityQueue<T>> are the same with another order.
 //
 // Threads: any; task_done() is for the oldest item that this process got and did not say it for yet.
@@ -364,9 +382,13 @@ class JoinableQueue : public Base {
 
   T get() { return get(kForever); }
   T get(Duration timeout) { return *detail::require(take_until(deadline_after(timeout))); }
+  T get(std::same_as<bool> auto block, Duration timeout = kForever) { return get(block ? timeout : Duration::zero()); }
   T get_nowait() { return *detail::require(take_until(detail::kNotAtAll)); }
   std::optional<T> try_get(Duration timeout = Duration::zero()) {
     return std::move(take_until(detail::deadline_of(timeout)).value);
+  }
+  std::vector<T> get_many(std::size_t most, Duration timeout = kForever) {
+    return Base::some(most, timeout, [&](Clock::time_point deadline) { return take_until(deadline); });
   }
   // Throws std::logic_error when it was said for all.
   void task_done() { detail::task_done(*this->part()); }

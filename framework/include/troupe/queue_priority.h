@@ -37,6 +37,7 @@ struct PriorityOf {
     } else {
       static_assert(sizeof(T) == 0, "what is the priority of these items? Give them a member `priority`, put pairs of a number and an "
                                     "item, or name a function object: PriorityQueue<T, Priority>");
+      return 0;
     }
   }
 };

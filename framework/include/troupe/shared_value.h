@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -37,6 +38,11 @@ constexpr std::uint64_t element_tag() {
   return sizeof(T) | std::uint64_t{alignof(T)} << 32 | nature << 48;
 }
 
+template <class Array, Shareable T>
+struct ArrayCodec;
+template <class Value, class Array, Shareable T>
+struct ValueCodec;
+
 std::shared_ptr<LockPart> make_array(std::size_t count, std::uint64_t tag, bool locked);
 std::shared_ptr<LockPart> open_array(std::uint64_t id, std::uint64_t tag);
 std::uint64_t attach(const LockPart& array, Attachments& attachments);
@@ -47,15 +53,21 @@ RLock lock_of(const std::shared_ptr<LockPart>& array);
 template <Shareable T>
 class Elements {
  public:
-  Elements(std::shared_ptr<LockPart> part, std::size_t count)
-      : part_(std::move(part)), elements_{reinterpret_cast<T*>(elements_of(*part_).data()), count} {}
-  explicit Elements(std::shared_ptr<LockPart> part) : Elements(part, elements_of(*part).size() / sizeof(T)) {}
-
+  [[nodiscard]] std::size_t size() const { return elements_.size(); }
+  // Throw std::out_of_range.
   [[nodiscard]] T& at(std::size_t index) const {
     if (index < elements_.size()) return elements_[index];
     throw std::out_of_range("element " + std::to_string(index) + " of " + std::to_string(elements_.size()));
   }
-  [[nodiscard]] std::span<T> all() const { return elements_; }
+  [[nodiscard]] T& operator[](std::size_t index) const { return at(index); }
+  [[nodiscard]] T* begin() const { return elements_.data(); }
+  [[nodiscard]] T* end() const { return begin() + size(); }
+
+ protected:
+  explicit Elements(std::shared_ptr<LockPart> part) : part_(std::move(part)) {
+    const auto bytes = elements_of(*part_);
+    elements_ = {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
   [[nodiscard]] const std::shared_ptr<LockPart>& part() const { return part_; }
 
  private:
@@ -69,22 +81,14 @@ class Elements {
 //
 // Threads: as a C array.
 template <Shareable T>
-class RawArray {
+class RawArray : public detail::Elements<T> {
  public:
-  explicit RawArray(std::size_t size) : elements_(detail::make_array(size, detail::element_tag<T>(), false), size) {}
-  RawArray(std::initializer_list<T> values) : RawArray(values.size()) { std::ranges::copy(values, begin()); }
-
-  [[nodiscard]] std::size_t size() const { return elements_.all().size(); }
-  // Throw std::out_of_range.
-  [[nodiscard]] T& at(std::size_t index) const { return elements_.at(index); }
-  [[nodiscard]] T& operator[](std::size_t index) const { return at(index); }
-  [[nodiscard]] T* begin() const { return elements_.all().data(); }
-  [[nodiscard]] T* end() const { return begin() + size(); }
+  explicit RawArray(std::size_t size) : RawArray(detail::make_array(size, detail::element_tag<T>(), false)) {}
+  RawArray(std::initializer_list<T> values) : RawArray(values.size()) { std::ranges::copy(values, this->begin()); }
 
  private:
-  friend struct Codec<RawArray>;
-  explicit RawArray(detail::Elements<T> elements) : elements_(std::move(elements)) {}
-  detail::Elements<T> elements_;
+  friend struct detail::ArrayCodec<RawArray, T>;
+  explicit RawArray(std::shared_ptr<detail::LockPart> part) : detail::Elements<T>(std::move(part)) {}
 };
 
 // The same with an RLock. get() and set() take it themselves; for more, and for the rest, hold get_lock().
@@ -99,33 +103,24 @@ class RawArray {
 //
 // Threads: get() and set() any; the rest under the lock.
 template <Shareable T>
-class Array {
+class Array : public detail::Elements<T> {
  public:
-  explicit Array(std::size_t size)
-      : Array(detail::Elements<T>(detail::make_array(size, detail::element_tag<T>(), true), size)) {}
-  Array(std::initializer_list<T> values) : Array(values.size()) { std::ranges::copy(values, begin()); }
+  explicit Array(std::size_t size) : Array(detail::make_array(size, detail::element_tag<T>(), true)) {}
+  Array(std::initializer_list<T> values) : Array(values.size()) { std::ranges::copy(values, this->begin()); }
 
   [[nodiscard]] RLock& get_lock() { return lock_; }
   [[nodiscard]] T get(std::size_t index) {
     const std::scoped_lock hold(lock_);
-    return at(index);
+    return this->at(index);
   }
   void set(std::size_t index, const T& value) {
     const std::scoped_lock hold(lock_);
-    at(index) = value;
+    this->at(index) = value;
   }
 
-  [[nodiscard]] std::size_t size() const { return elements_.all().size(); }
-  // Throw std::out_of_range.
-  [[nodiscard]] T& at(std::size_t index) const { return elements_.at(index); }
-  [[nodiscard]] T& operator[](std::size_t index) const { return at(index); }
-  [[nodiscard]] T* begin() const { return elements_.all().data(); }
-  [[nodiscard]] T* end() const { return begin() + size(); }
-
  private:
-  friend struct Codec<Array>;
-  explicit Array(detail::Elements<T> elements) : elements_(std::move(elements)), lock_(detail::lock_of(elements_.part())) {}
-  detail::Elements<T> elements_;
+  friend struct detail::ArrayCodec<Array, T>;
+  explicit Array(std::shared_ptr<detail::LockPart> part) : detail::Elements<T>(std::move(part)), lock_(detail::lock_of(this->part())) {}
   RLock lock_;
 };
 
@@ -177,7 +172,7 @@ class RawValue {
   [[nodiscard]] T& value() const { return *array_.begin(); }
 
  private:
-  friend struct Codec<RawValue>;
+  friend struct detail::ValueCodec<RawValue, RawArray<T>, T>;
   explicit RawValue(RawArray<T> array) : array_(std::move(array)) { static_cast<void>(array_.at(0)); }
   RawArray<T> array_;
 };
@@ -201,56 +196,53 @@ class Value {
   void set(const T& value) { array_.set(0, value); }
 
  private:
-  friend struct Codec<Value>;
+  friend struct detail::ValueCodec<Value, Array<T>, T>;
   explicit Value(Array<T> array) : array_(std::move(array)) { static_cast<void>(array_.at(0)); }
   Array<T> array_;
 };
 
+namespace detail {
+
+// What is said of the type of elements: all of it where it could be sent, else its size.
 template <Shareable T>
-struct Codec<RawArray<T>> {
+using NamedElement = std::conditional_t<Encodable<T>, T, std::array<std::byte, sizeof(T)>>;
+
+template <class Array, Shareable T>
+struct ArrayCodec {
+  using Of = NamedElement<T>;
+  using Wire = std::uint64_t;
+  static Wire pack(const Array& array, Attachments& attachments) { return attach(*array.part(), attachments); }
+  static Array unpack(Wire id, const Attachments& attachments) {
+    attachments.arrived.push_back(id);
+    return Array(open_array(id, element_tag<T>()));
+  }
+};
+// Of one value, which lies in an Array.
+template <class Value, class Array, Shareable T>
+struct ValueCodec {
+  using Of = NamedElement<T>;
+  using Wire = std::uint64_t;
+  static Wire pack(const Value& value, Attachments& attachments) { return Codec<Array>::pack(value.array_, attachments); }
+  static Value unpack(Wire id, const Attachments& attachments) { return Value(Codec<Array>::unpack(id, attachments)); }
+};
+
+}  // namespace detail
+
+template <Shareable T>
+struct Codec<RawArray<T>> : detail::ArrayCodec<RawArray<T>, T> {
   static constexpr std::string_view name = "raw array";
-  using Of = T;
-  using Wire = std::uint64_t;
-  static Wire pack(const RawArray<T>& array, Attachments& attachments) {
-    return detail::attach(*array.elements_.part(), attachments);
-  }
-  static RawArray<T> unpack(Wire id, const Attachments& attachments) {
-    attachments.arrived.push_back(id);
-    return RawArray<T>(detail::Elements<T>(detail::open_array(id, detail::element_tag<T>())));
-  }
 };
 template <Shareable T>
-struct Codec<Array<T>> {
+struct Codec<Array<T>> : detail::ArrayCodec<Array<T>, T> {
   static constexpr std::string_view name = "shared array";
-  using Of = T;
-  using Wire = std::uint64_t;
-  static Wire pack(const Array<T>& array, Attachments& attachments) {
-    return detail::attach(*array.elements_.part(), attachments);
-  }
-  static Array<T> unpack(Wire id, const Attachments& attachments) {
-    attachments.arrived.push_back(id);
-    return Array<T>(detail::Elements<T>(detail::open_array(id, detail::element_tag<T>())));
-  }
 };
 template <Shareable T>
-struct Codec<RawValue<T>> {
+struct Codec<RawValue<T>> : detail::ValueCodec<RawValue<T>, RawArray<T>, T> {
   static constexpr std::string_view name = "raw value";
-  using Of = T;
-  using Wire = std::uint64_t;
-  static Wire pack(const RawValue<T>& value, Attachments& attachments) {
-    return Codec<RawArray<T>>::pack(value.array_, attachments);
-  }
-  static RawValue<T> unpack(Wire id, const Attachments& attachments) {
-    return RawValue<T>(Codec<RawArray<T>>::unpack(id, attachments));
-  }
 };
 template <Shareable T>
-struct Codec<Value<T>> {
+struct Codec<Value<T>> : detail::ValueCodec<Value<T>, Array<T>, T> {
   static constexpr std::string_view name = "shared value";
-  using Of = T;
-  using Wire = std::uint64_t;
-  static Wire pack(const Value<T>& value, Attachments& attachments) { return Codec<Array<T>>::pack(value.array_, attachments); }
-  static Value<T> unpack(Wire id, const Attachments& attachments) { return Value<T>(Codec<Array<T>>::unpack(id, attachments)); }
 };
 
 }  // namespace troupe
