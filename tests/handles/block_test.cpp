@@ -13,22 +13,19 @@
 #include <troupe/sync.h>
 
 #include "handles/shop.capnp.h"
+#include "handles_support.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using namespace handles_test;
 
 namespace {
 
 constexpr std::size_t kAll = std::size_t{8} << 20;
 constexpr std::size_t kLarge = std::size_t{5} << 20;  // there is room for one of them
 const PipeOptions kOptions{.block_bytes = kAll};
-
-[[noreturn]] void die() {
-  ::kill(::getpid(), SIGKILL);
-  ::_exit(99);
-}
 
 SharedMessage<shop::Picture> draw(Connection& pipe, std::size_t size, char colour) {
   return pipe.build<shop::Picture>(size + 200, [&](shop::Picture::Builder picture) {

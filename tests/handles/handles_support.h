@@ -1,12 +1,17 @@
 #pragma once
 
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdint>
 #include <system_error>
 #include <thread>
 
+#include <troupe/process.h>
 #include <troupe/value.h>
 
 #include "program/shared_thing.h"
+#include "support/catch.h"
 
 // What the tests of handles share.
 namespace handles_test {
@@ -30,6 +35,17 @@ inline void check_gone(std::uint64_t handle) {
     }
     std::this_thread::yield();
   }
+}
+
+[[noreturn]] inline void die() {
+  ::kill(::getpid(), SIGKILL);
+  ::_exit(99);
+}
+
+inline void run(troupe::Process&& process, int exitcode = 0) {
+  process.start();
+  process.join();
+  REQUIRE(process.exitcode() == exitcode);
 }
 
 }  // namespace handles_test

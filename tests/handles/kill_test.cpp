@@ -66,6 +66,15 @@ bool can_sweep() {
 
 using Inner = Queue<int>;
 
+// Puts a queue, in which there is a 7: root's number of it.
+template <class Outer>
+std::uint64_t put_inner(Outer& outer) {
+  Inner inner;
+  inner.put(7);
+  outer.put(inner);
+  return number_of(inner);
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("killed while it puts a handle, a producer leaves it whole or not at all", "", Queue<Inner>, LifoQueue<Inner>) {
@@ -105,12 +114,7 @@ TEMPLATE_TEST_CASE("killed while it gets a handle, a consumer leaves it to other
   std::uint64_t number = 0;
   std::size_t left = 0;
   const auto victim = [&](Event traced) {
-    {
-      Inner inner;
-      inner.put(7);
-      number = number_of(inner);
-      outer.put(inner);
-    }
+    number = put_inner(outer);
     return Process(
         [](TestType from, Event go) {
           stand_by(go);
@@ -140,12 +144,7 @@ TEST_CASE("killed while it acknowledges an item or gives it back, a worker leave
     std::uint64_t number = 0;
     std::size_t left = 0;
     const auto victim = [&](Event traced) {
-      {
-        Inner inner;
-        inner.put(7);
-        number = number_of(inner);
-        outer.put(inner);
-      }
+      number = put_inner(outer);
       return Process(
           [](Queue<Inner> from, Event go, bool done) {
             auto item = from.lease();

@@ -1,11 +1,8 @@
 #include <troupe/queue.h>
 
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
 #include <limits>
-#include <map>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -14,10 +11,12 @@
 #include <troupe/errors.h>
 #include <troupe/process.h>
 
+#include "handles_support.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
 using namespace std::chrono_literals;
+using namespace handles_test;
 using troupe::JoinableQueue;
 using troupe::LifoQueue;
 using troupe::PriorityQueue;
@@ -27,17 +26,6 @@ using troupe::Queue;
 namespace {
 
 using Task = std::pair<int, std::string>;
-
-[[noreturn]] void die() {
-  ::kill(::getpid(), SIGKILL);
-  ::_exit(99);
-}
-
-void run(Process&& process, int exitcode = 0) {
-  process.start();
-  process.join();
-  REQUIRE(process.exitcode() == exitcode);
-}
 
 enum class Urgency : std::int8_t { low = 1, high = -1 };
 
@@ -141,40 +129,6 @@ TEST_CASE("what a killed process had leased comes back to its old place, and is 
   auto letter = tasks.take_dead_letter();
   REQUIRE(letter);
   CHECK(**letter == Task{4, "d"});
-}
-
-TEST_CASE("processes that are killed in the midst of putting and getting leave an ordered queue in order") {
-  const troupe::test::Leftovers leftovers;
-  PriorityQueue<int> queue(50);
-  Queue<int> put, got;
-  const auto produce = [](PriorityQueue<int> to, Queue<int> note, int first) {
-    for (int i = first; i < first + 200; ++i) to.put(i), note.put(i);
-  };
-  const auto consume = [](PriorityQueue<int> from, Queue<int> to) {
-    while (auto item = from.try_lease(1h)) to.put(**item);
-  };
-  std::vector<Process> consumers;
-  for (int i = 0; i < 2; ++i) consumers.emplace_back(consume, queue, got), consumers.back().start();
-  std::map<int, int> seen;
-  for (int round = 0; round < 20; ++round) {
-    Process producer(produce, queue, put, round * 1000);
-    producer.start();
-    ++seen[got.get(30s)];
-    if (round % 2 == 0) producer.kill();
-    Process& victim = consumers[static_cast<std::size_t>(round) % 2];
-    victim.kill();
-    victim.join();
-    victim = Process(consume, queue, got);
-    victim.start();
-    producer.join();
-  }
-  queue.close();
-  for (auto& consumer : consumers) consumer.join();
-  while (const auto number = got.try_get()) ++seen[*number];
-  int lost = 0;
-  while (const auto number = put.try_get()) lost += seen.contains(*number) ? 0 : 1;
-  CHECK(lost == 0);
-  CHECK(queue.empty());
 }
 
 TEST_CASE("a killed consumer's tasks of a joinable priority queue are done by another") {

@@ -1,7 +1,5 @@
 #include <troupe/pipe.h>
 
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
 #include <map>
@@ -13,18 +11,15 @@
 #include <troupe/queue.h>
 #include <troupe/sync.h>
 
+#include "handles_support.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using namespace handles_test;
 
 namespace {
-
-[[noreturn]] void die() {
-  ::kill(::getpid(), SIGKILL);
-  ::_exit(99);
-}
 
 // Started, and alone with the end that it was given.
 template <class F, class... Rest>

@@ -1,7 +1,5 @@
 #include <troupe/queue.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -12,30 +10,19 @@
 
 #include <troupe/process.h>
 
+#include "handles_support.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
 using namespace std::chrono_literals;
+using namespace handles_test;
 using troupe::JoinableQueue;
 using troupe::Leased;
+using troupe::LifoQueue;
+using troupe::PriorityQueue;
 using troupe::Process;
 using troupe::Queue;
 using troupe::SimpleQueue;
-
-namespace {
-
-[[noreturn]] void die() {
-  ::kill(::getpid(), SIGKILL);
-  ::_exit(99);
-}
-
-void run(Process&& process, int exitcode = 0) {
-  process.start();
-  process.join();
-  REQUIRE(process.exitcode() == exitcode);
-}
-
-}  // namespace
 
 TEST_CASE("a queue passes values between processes, in order, until it is closed") {
   const troupe::test::Leftovers leftovers;
@@ -268,17 +255,19 @@ TEST_CASE("many processes come and go: their slots are used again") {
   }
 }
 
-TEST_CASE("killed at random, producers and consumers lose nothing that was put") {
+TEMPLATE_TEST_CASE("killed at random, producers and consumers lose nothing that was put", "", Queue<int>, LifoQueue<int>,
+                   PriorityQueue<int>) {
   const troupe::test::Leftovers leftovers;
-  Queue<int> queue(10), done, put;
+  TestType queue(10);
+  Queue<int> done, put;
   std::map<int, int> seen;
-  const auto produce = [](Queue<int> to, Queue<int> note, int first) {
+  const auto produce = [](TestType to, Queue<int> note, int first) {
     for (int i = first; i < first + 50; ++i) {
       to.put(i);
       note.put(i);
     }
   };
-  const auto consume = [](Queue<int> from, Queue<int> to) {
+  const auto consume = [](TestType from, Queue<int> to) {
     while (auto item = from.try_lease(1h)) to.put(**item);
   };
   std::vector<Process> consumers;
@@ -303,4 +292,5 @@ TEST_CASE("killed at random, producers and consumers lose nothing that was put")
   int lost = 0;
   while (const auto number = put.try_get()) lost += seen.contains(*number) ? 0 : 1;
   CHECK(lost == 0);
+  CHECK(queue.empty());
 }

@@ -1,7 +1,5 @@
 #include <troupe/sync.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -13,24 +11,15 @@
 #include <troupe/queue.h>
 #include <troupe/shared_value.h>
 
+#include "handles_support.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
 
 using namespace std::chrono_literals;
 using namespace troupe;
+using namespace handles_test;
 
 namespace {
-
-[[noreturn]] void die() {
-  ::kill(::getpid(), SIGKILL);
-  ::_exit(99);
-}
-
-void run(Process&& process, int exitcode = 0) {
-  process.start();
-  process.join();
-  REQUIRE(process.exitcode() == exitcode);
-}
 
 void run_all(std::vector<Process>& processes) {
   for (auto& process : processes) process.start();
