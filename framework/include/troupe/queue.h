@@ -148,7 +148,7 @@ class BasicQueue {
   [[nodiscard]] bool full() const { return detail::is_full(*part_); }
   [[nodiscard]] QueueCounts counts() const { return detail::counts_of(*part_); }
 
-  // No more puts; consumers drain what is there, and wait for what others have leased.
+  // No more puts; consumers drain what is there, and wait for what other processes have leased.
   void close() { detail::close(*part_); }
   [[nodiscard]] bool closed() const { return detail::is_closed(*part_); }
 
