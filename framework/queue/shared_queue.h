@@ -132,7 +132,10 @@ class SharedQueue {
   // A put would find no room. Returned items need none.
   [[nodiscard]] bool full() const;
   [[nodiscard]] Counts counts() const;
-  [[nodiscard]] std::uint64_t item_size_max() const;
+  [[nodiscard]] std::uint64_t item_size_max() const {
+    const std::uint64_t most = memory_->geometry.item_max, bytes_max = memory_->constants.bytes_max;
+    return bytes_max == 0 ? most : std::min(bytes_max, most);
+  }
   [[nodiscard]] std::uint32_t ticket_end() const { return memory_->constants.ticket_end; }
   [[nodiscard]] Order order() const { return memory_->constants.order; }
 
