@@ -84,7 +84,9 @@ void try_it(Work work) {
 
 constexpr int kUses = 9;
 
-void use(Things things, int which) {
+// Those that have come so far have opened what they share: it is not spoilt before.
+void use(Things things, int which, Semaphore opened) {
+  opened.release();
   auto& [queue, stack, ranked, lock, again, permits, event, numbers] = things;
   const auto end = Clock::now() + kRound;
   for (int i = 0; Clock::now() < end; ++i) {
@@ -104,7 +106,8 @@ void use(Things things, int which) {
   }
 }
 
-void echo(Connection pipe) {
+void echo(Connection pipe, Semaphore opened) {
+  opened.release();
   const auto end = Clock::now() + kRound;
   while (Clock::now() < end) {
     try_it([&] {
@@ -130,12 +133,14 @@ void scribble_for(Duration time) {
   const auto until = Clock::now() + time;
   for (unsigned round = 0; Clock::now() < until; ++round) {
     const Things things{{}, {}, {}, {}, {}, Semaphore(3), {}, Array<int>(100)};
+    Semaphore opened(0);
     auto [ours, theirs] = Pipe();
     Process scribbler(scribble, things, theirs, seed + round);
     std::vector<Process> users;
-    for (int which = 0; which < kUses; ++which) users.emplace_back(use, things, which);
-    users.emplace_back(echo, ours);
+    for (int which = 0; which < kUses; ++which) users.emplace_back(use, things, which, opened);
+    users.emplace_back(echo, ours, opened);
     for (Process& user : users) user.start();
+    for (std::size_t i = 0; i < users.size(); ++i) REQUIRE(opened.acquire(true, 30s));
     scribbler.start();
     ours.close(), theirs.close();
     if (!scribbler.join(10 * kRound)) scribbler.kill();
