@@ -22,6 +22,7 @@ bool Waiter::again() {
   }
   armed_ = false;
   slept_ = true;
+  looks_ = 0;
   return os::futex_wait(area_.epoch, epoch_, deadline_);
 }
 

@@ -98,10 +98,12 @@ class Waiter {
 
   // Call it when there was nothing to be had, then look again; false if the deadline has passed. Declares its wish, then sleeps.
   [[nodiscard]] bool again();
-  // The same, but first it looks for a moment whether the others do what makes `enough` true, or at least `more`.
+  // The same, but first it looks for a moment whether the others do what makes `enough` true, or at least `more`. Not for ever: others may
+  // be quicker, and room may be too small for an item.
   [[nodiscard]] bool again(Others& others, More enough) {
-    if (deadline_ != kNow && !armed_ && (others.act_soon(deadline_, [&] { return enough(memory_); }) || more_(memory_))) return true;
-    return again();
+    if (deadline_ == kNow || armed_ || looks_ == kLooksMax) return again();
+    ++looks_;
+    return others.act_soon(deadline_, [&] { return enough(memory_); }) || more_(memory_) || again();
   }
 
  private:
@@ -112,6 +114,8 @@ class Waiter {
   More more_;
   Clock::time_point deadline_;
   std::uint32_t epoch_ = 0;
+  static constexpr int kLooksMax = 8;
+  int looks_ = 0;  // since it slept
   bool armed_ = false;
   bool slept_ = false;
 };

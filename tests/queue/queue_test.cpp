@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -165,6 +166,21 @@ TEST_CASE("who waits is woken by an item, by room, by the end, by the last lease
   std::thread getter([&] { CHECK(other.get(others_item) == GetResult::ended); });
   queue.acknowledge(lease);
   getter.join();
+}
+
+TEST_CASE("who waits for more room than there is sleeps") {
+  SharedQueue queue(make_memory({.bytes_max = 100}), 0);
+  REQUIRE(queue.put(make_item(1, 60)) == PutResult::done);
+  // The time that this thread has used, not the time that has passed.
+  const auto used = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  const auto before = used();
+  constexpr auto kWait = std::chrono::milliseconds(200);
+  CHECK(queue.put(make_item(2, 60), deadline_after(kWait)) == PutResult::full);
+  CHECK(used() - before < kWait / 2);
 }
 
 TEST_CASE("a descriptor of anything else is no queue") {
