@@ -171,20 +171,27 @@ test::Sweep kill_all_along(const KillScenario& scenario, const Plan& plan) {
   return sweep;
 }
 
-Work put(std::uint64_t number, std::size_t size = 64) {
-  return [=](SharedQueue& queue) { queue.put(make_item(number, size)); };
-}
+// Items are made beforehand and looked at by survivors only: what a victim does to them is no point of interest.
 Work put_some(std::uint64_t first, std::uint64_t count, std::size_t size = 64) {
-  return [=](SharedQueue& queue) {
-    for (std::uint64_t i = first; i < first + count; ++i) queue.put(make_item(i, size));
+  std::vector<Bytes> items;
+  for (std::uint64_t i = first; i < first + count; ++i) items.push_back(make_item(i, size));
+  return [items](SharedQueue& queue) {
+    for (const Bytes& item : items) queue.put(item);
   };
 }
+Work put(std::uint64_t number, std::size_t size = 64) { return put_some(number, 1, size); }
 Work get_some(std::size_t count) {
   return [=](SharedQueue& queue) {
     Bytes bytes;
     for (std::size_t i = 0; i < count; ++i) {
       if (queue.get(bytes) == GetResult::item) read_item(bytes);
     }
+  };
+}
+Work take_some(std::size_t count) {
+  return [=](SharedQueue& queue) {
+    Bytes bytes;
+    for (std::size_t i = 0; i < count; ++i) (void)queue.get(bytes);
   };
 }
 Setup setup(const Work& work) {
@@ -208,11 +215,9 @@ const Work lease_and_give_back = [](SharedQueue& queue) {
   queue.give_back(lease);
 };
 Work put_batch(std::uint64_t first, std::uint64_t count) {
-  return [=](SharedQueue& queue) {
-    std::vector<Bytes> items;
-    for (std::uint64_t i = first; i < first + count; ++i) items.push_back(make_item(i, 64));
-    queue.put_many(std::vector<std::span<const std::byte>>(items.begin(), items.end()));
-  };
+  std::vector<Bytes> items;
+  for (std::uint64_t i = first; i < first + count; ++i) items.push_back(make_item(i, 64));
+  return [items](SharedQueue& queue) { queue.put_many(std::vector<std::span<const std::byte>>(items.begin(), items.end())); };
 }
 const Work lease_batch_and_acknowledge = [](SharedQueue& queue) {
   Items items;
@@ -242,10 +247,10 @@ std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
       {"a waker of consumers, by a batch", small(), nothing, put_batch(1, 3), {consumer, consumer}, {}, {}, give_an_item},
       {"a waker of consumers, who gives back what it leased", small(), setup(put(1)), lease_and_give_back, {}, {consumer, get_some(1)}, {},
        give_an_item},
-      {"a waker of producers", small(1), setup(put(1)), get_some(1), {put(2), put(3)}, {}, {}, make_room},
+      {"a waker of producers", small(1), setup(put(1)), take_some(1), {put(2), put(3)}, {}, {}, make_room},
       {"a waker of producers, who acknowledges what it leased", small(1), setup(put(1)), lease_and_acknowledge, {put(2), put(3)}, {}, {},
        make_room},
-      {"a woken consumer", small(), nothing, get_some(1), {}, {consumer}, setup(put(1)), give_an_item},
+      {"a woken consumer", small(), nothing, take_some(1), {}, {consumer}, setup(put(1)), give_an_item},
       {"a woken producer", small(1), setup(put(1)), put(2), {}, {put(3)}, setup(get_some(1)), make_room},
       {"a closer", small(1), nothing, [](SharedQueue& queue) { queue.close(); }, {consumer, consumer}, {}, {},
        [](SharedQueue& queue) { return !queue.closed() && (queue.close(), true); }},
@@ -270,8 +275,8 @@ std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
   };
   frozen("a producer that stands still", 2, put(50));
   frozen("a producer of a large item that stands still", 2, put(50, 700), 700);
-  frozen("a consumer that stands still", 2, get_some(1));
-  frozen("a consumer of a large item that stands still", 2, get_some(1), 700);
+  frozen("a consumer that stands still", 2, take_some(1));
+  frozen("a consumer of a large item that stands still", 2, take_some(1), 700);
   frozen("a leaser that stands still", 2, lease_and_acknowledge);
   frozen("a consumer of a batch that stands still", 2, [](SharedQueue& queue) {
     Items items;
@@ -288,8 +293,8 @@ std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
   const std::uint64_t grows_at = order == Order::fifo ? 56 : 64;
   among_many("a producer for whom the queue grows", grows_at - 1, 0, put_some(150, 2));
   among_many("a producer of a batch for whom the queue grows", grows_at - 1, 0, put_batch(150, 3));
-  order == Order::fifo ? among_many("a consumer after whom the queue shrinks", 170, 111, get_some(2))
-                       : among_many("a consumer after whom the queue shrinks", 72, 66, get_some(3));
+  order == Order::fifo ? among_many("a consumer after whom the queue shrinks", 170, 111, take_some(2))
+                       : among_many("a consumer after whom the queue shrinks", 72, 66, take_some(3));
   all.push_back({"one who waits for a lock", small(), [](const Memory& memory) { hold_put_lock(*memory, true); }, put(1), {}, {put(2)},
                  [](const Memory& memory) { hold_put_lock(*memory, false); }, never});
   return all;
@@ -335,15 +340,15 @@ TEST_CASE("a recovery that wakes nobody is noticed") {
 
 TEST_CASE("killed among others at every instruction, a user keeps none of them", "[.][soak][kill-sweep]") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(), {}) >= 20'000);
+  CHECK(kill_in_all(kill_scenarios(), {}) >= 5'000);
 }
 
 TEST_CASE("nor, at every instruction, of a queue that is last in, first out", "[.][soak][kill-sweep]") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(Order::lifo), {}) >= 20'000);
+  CHECK(kill_in_all(kill_scenarios(Order::lifo), {}) >= 5'000);
 }
 
 TEST_CASE("nor, at every instruction, of a queue by priority", "[.][soak][kill-sweep]") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(Order::priority), {}) >= 20'000);
+  CHECK(kill_in_all(kill_scenarios(Order::priority), {}) >= 5'000);
 }
