@@ -139,8 +139,8 @@ Stepper::Stop Stepper::follow(Leap& leap) {
       }
       set_breakpoint(leap);
     }
-    if (const Stop stop = resume(PTRACE_CONT); stop == Stop::blocked) return stop;
-    else if (stop != Stop::mark || !clear_breakpoint(leap)) return stop;
+    const Stop stop = resume(PTRACE_CONT);
+    if (stop != Stop::mark || !clear_breakpoint(leap)) return stop;
     --leap.hits;
   }
   steps_ = leap.steps;

@@ -64,8 +64,8 @@ class Stepper {
 
   // From here on step() notes where it stands.
   void record(Path& path) { path_ = &path; }
-  // As step() until so many steps were made since the first mark, but by breakpoints: hundreds of times as fast. `path` is that of
-  // another one that does the same. `instruction` if it came there; if it sleeps on the way, it may be called again.
+  // As step() until so many steps were made since the first mark, but by breakpoints: many times as fast. `path` is that of another
+  // one that does the same. `instruction` if it came there; if it sleeps on the way, it may be called again.
   Stop to(const Path& path, std::size_t steps);
 
   // Runs on without stepping to the next mark or to its end.
