@@ -12,12 +12,17 @@
 
 namespace troupe::detail {
 
-Bell::Bell(pipe::End& end) : end_(end), event_(os::make_event()) {
+Bell::Bell(pipe::End& end) : end_(end), event_(os::make_event()), forks_(shared::forks()) {
   os::futex_wait_any(std::array{os::FutexSeen{&turns_, 1}});  // here, if this kernel cannot
   thread_ = os::start_thread([this] { run(); }, "a thread for the descriptor of a pipe");
 }
 
+// In a fork of the user's there is no such thread.
 Bell::~Bell() {
+  if (forks_ != shared::forks()) {
+    new std::thread(std::move(thread_));  // never joined, nor destroyed
+    return;
+  }
   stop_.store(true, std::memory_order_seq_cst);
   turn();
   thread_.join();

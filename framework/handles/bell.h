@@ -34,6 +34,7 @@ class Bell {
 
   pipe::End& end_;
   os::Descriptor event_;
+  const std::uint32_t forks_;  // when it was made
   std::atomic<std::uint32_t> turns_{0};  // of what the thread is to do; it sleeps on it
   std::atomic<bool> stop_{false};
   std::mutex mutex_;

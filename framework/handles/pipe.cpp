@@ -62,6 +62,7 @@ std::shared_ptr<PipePart> open_pipe(std::uint64_t id, const Attachments& attachm
 }
 
 std::uint64_t attach(const PipePart& end, Attachments& attachments) {
+  end.check_here();
   attachments.handles.push_back(end.id());
   if (end.blocks()) attachments.handles.push_back(end.blocks()->id());
   return end.id();
@@ -73,6 +74,7 @@ bool can_receive(const PipePart& part) { return part.end.receives(); }
 namespace {
 
 void send(PipePart& part, std::span<const std::byte> bytes, std::size_t attached) {
+  part.check_here();
   if (!part.end.sends()) [[unlikely]]
     throw std::logic_error("this end of the pipe only receives");
   if (!part.end.send(bytes, attached)) [[unlikely]]
@@ -128,6 +130,7 @@ inline void refuse_block(const pipe::Extra& extra) {
 }  // namespace
 
 bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
+  part.check_here();
   pipe::Extra extra;
   frame.handles.clear();
   if (!receive(part, frame.bytes, extra, deadline)) return false;
@@ -149,16 +152,19 @@ bool receive_bytes(PipePart& part, std::vector<std::byte>& bytes, Clock::time_po
 // Blocks.
 
 std::shared_ptr<HeldBlock> make_block(PipePart& part, std::size_t size, bool zeroed) {
+  part.check_here();
   if (!part.blocks()) throw std::logic_error("no blocks go over this pipe: make it with block_bytes");
   return std::make_shared<HeldBlock>(HeldBlock{part.blocks(), std::move(*part.blocks()->blocks.make(size, zeroed))});
 }
 
 void send(PipePart& part, const HeldBlock& block) {
+  part.check_here();
   if (!part.end.sends()) throw std::logic_error("this end of the pipe only receives");
   if (!part.end.send(block.hold)) throw BrokenPipe();
 }
 
 std::shared_ptr<HeldBlock> receive_block(PipePart& part, Clock::time_point deadline) {
+  part.check_here();
   std::vector<std::byte> bytes;
   pipe::Extra extra;
   if (!receive(part, bytes, extra, deadline)) return nullptr;
@@ -185,6 +191,7 @@ void arrived(PipePart& part, const std::vector<std::uint64_t>& handles) noexcept
 }
 
 bool poll(PipePart& part, Clock::time_point deadline) {
+  part.check_here();
   if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
   const bool ready = part.end.poll(deadline);
   if (!ready) part.settle_bell();
@@ -192,6 +199,7 @@ bool poll(PipePart& part, Clock::time_point deadline) {
 }
 
 int descriptor_of(PipePart& part) {
+  part.check_here();
   if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
   return part.end.socket() >= 0 ? part.end.socket() : part.bell().descriptor();
 }

@@ -25,7 +25,7 @@ class PipePart final : public program::SharedThing {
         memory_(map(memory())),
         side_(side_of(id)),
         blocks_(open_blocks()),
-        end(memory_.bytes(), side_, slot(), blocks_ ? &blocks_->blocks : nullptr, needed_socket()) {}
+        end(memory_.bytes(), side_, slot(), blocks_ ? &blocks_->blocks : nullptr, needed_socket(), [this] { tell_broken(); }) {}
 
   // The other end's number, which root knows it by.
   [[nodiscard]] process::ThingId peer() const {

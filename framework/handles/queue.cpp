@@ -49,6 +49,7 @@ std::shared_ptr<QueuePart> open_queue(std::uint64_t id, QueueOrder order) {
 }
 
 std::uint64_t attach(const QueuePart& queue, Attachments& attachments) {
+  queue.check_here();
   attachments.handles.push_back(queue.id());
   return queue.id();
 }
@@ -66,21 +67,25 @@ void over(QueuePart& queue, std::span<const std::uint64_t> tickets) noexcept {
 }
 
 PutOutcome put(QueuePart& queue, std::span<const std::byte> item, Clock::time_point deadline) {
+  queue.check_here();
   return static_cast<PutOutcome>(queue.queue.put(item, deadline));
 }
 
 void put_many(QueuePart& queue, std::span<const std::vector<std::byte>> items, Clock::time_point deadline, std::size_t& put) {
+  queue.check_here();
   const std::vector<std::span<const std::byte>> spans(items.begin(), items.end());
   put = queue.queue.put_many(spans, deadline);
   if (put < items.size() && queue.queue.closed()) throw QueueClosed();
 }
 
 GetOutcome get(QueuePart& queue, std::vector<std::byte>& item, Clock::time_point deadline) {
+  queue.check_here();
   return static_cast<GetOutcome>(queue.queue.get(item, deadline));
 }
 
 void get_many(QueuePart& queue, std::size_t most, Clock::time_point deadline,
               const std::function<void(std::span<const std::byte>)>& use) {
+  queue.check_here();
   if (most == 0) return;
   queue::Items items;
   queue.queue.get_many(items, std::min(most, kBatchMax), deadline);
@@ -88,19 +93,22 @@ void get_many(QueuePart& queue, std::size_t most, Clock::time_point deadline,
 }
 
 GetOutcome lease(QueuePart& queue, LeasedItem& item, Clock::time_point deadline) {
+  queue.check_here();
   queue::Lease lease;
   const auto result = queue.queue.lease(item.bytes, lease, deadline);
   if (result == queue::GetResult::item) set_lease(queue, item, lease);
   return static_cast<GetOutcome>(result);
 }
 
-// Root hears of it first: whoever is killed in between leaves a lease of an item that root knows to be over.
+// A lease is its process's own: what a fork of that unwinds is not over. Root hears of it first: whoever is killed in between leaves a lease of an item that root knows to be over.
 bool settle(QueuePart& queue, const QueueLease& lease, bool acknowledge) {
+  if (!queue.is_here()) return false;
   if (acknowledge && lease.ticket != 0) over(queue, std::span(&lease.ticket, 1));
   return acknowledge ? queue.queue.acknowledge(lease_of(lease)) : queue.queue.give_back(lease_of(lease));
 }
 
 std::optional<LeasedItem> take_dead_letter(QueuePart& queue) {
+  queue.check_here();
   LeasedItem item;
   queue::Lease lease;
   if (!queue.queue.take_dead_letter(item.bytes, lease)) return {};
@@ -115,22 +123,25 @@ GetOutcome take_task(QueuePart& queue, LeasedItem& item, Clock::time_point deadl
 }
 
 void task_done(QueuePart& queue) {
+  queue.check_here();
   const auto task = queue.oldest_task();
   if (!task) throw std::logic_error("task_done() called more often than get()");
   settle(queue, *task, true);
 }
 
 std::optional<QueueCounts> join(QueuePart& queue, Clock::time_point deadline) {
+  queue.check_here();
   if (!queue.queue.join(deadline)) return {};
   return counts_of(queue);
 }
 
-std::size_t size_of(const QueuePart& queue) { return queue.queue.size(); }
-bool is_full(const QueuePart& queue) { return queue.queue.full(); }
-void close(QueuePart& queue) { queue.queue.close(); }
-bool is_closed(const QueuePart& queue) { return queue.queue.closed(); }
+std::size_t size_of(const QueuePart& queue) { return queue.check_here(), queue.queue.size(); }
+bool is_full(const QueuePart& queue) { return queue.check_here(), queue.queue.full(); }
+void close(QueuePart& queue) { queue.check_here(), queue.queue.close(); }
+bool is_closed(const QueuePart& queue) { return queue.check_here(), queue.queue.closed(); }
 
 QueueCounts counts_of(const QueuePart& queue) {
+  queue.check_here();
   const queue::Counts counts = queue.queue.counts();
   const std::uint64_t not_done = std::uint64_t{counts.leased} + counts.returned + counts.quarantined + counts.dropped_oldest;
   return {.put = counts.put,

@@ -17,7 +17,7 @@ namespace troupe::detail {
 class QueuePart : public program::SharedThing {
  public:
   QueuePart(process::ThingId id, process::ThingAccess access)
-      : SharedThing(id, std::move(access)), queue(std::make_shared<const queue::QueueMemory>(memory().duplicate()), slot()) {}
+      : SharedThing(id, std::move(access)), queue(std::make_shared<const queue::QueueMemory>(memory().duplicate()), slot(), [this] { tell_broken(); }) {}
 
   queue::SharedQueue queue;
 

@@ -25,7 +25,29 @@ std::shared_ptr<Part> make(const sync::Shape& shape) {
 // A part was made or opened, so there is a tree.
 const process::Modules& functions() { return process::Client::here()->modules(); }
 
+// Each use of a primitive: `work` on it, where it may be used. That its memory was overwritten is told to all others.
+template <class Part, class Work>
+auto use(Part& part, Work work) {
+  part.check_here();
+  try {
+    return work(part);
+  } catch (const ProtocolError&) {
+    part.tell_broken();
+    throw;
+  }
+}
+
+// What the user's destructors call, which may not throw. Where it would, nothing is held that could be released.
+template <class Part, class Work>
+void use_quietly(Part& part, Work work) noexcept {
+  try {
+    use(part, work);
+  } catch (const std::exception&) {
+  }
+}
+
 std::uint64_t attach(const program::SharedThing& thing, Attachments& attachments) {
+  thing.check_here();
   attachments.handles.push_back(thing.id());
   return thing.id();
 }
@@ -60,49 +82,108 @@ template struct HandleCodec<Semaphore>;
 template struct HandleCodec<BoundedSemaphore>;
 template struct HandleCodec<Event>;
 
-bool AnyLock::acquire(bool block, Duration timeout) { return part_->acquire(block, timeout); }
-void AnyLock::release() { part_->lock().release(); }
-bool AnyLock::locked() const { return part_->lock().locked(); }
-bool AnyLock::abandoned() const { return part_->lock().abandoned(); }
+using detail::BarrierPart;
+using detail::ConditionPart;
+using detail::EventPart;
+using detail::LockPart;
+using detail::SemaphorePart;
 
-Lock::Lock() : AnyLock(make<detail::LockPart>({sync::Kind::lock, kUsers})) {}
-RLock::RLock() : AnyLock(make<detail::LockPart>({sync::Kind::rlock, kUsers})) {}
+bool AnyLock::acquire(bool block, Duration timeout) {
+  return use(*part_, [&](LockPart& part) { return part.acquire(block, timeout); });
+}
+void AnyLock::release() {
+  use(*part_, [](LockPart& part) { part.lock().release(); });
+}
+void AnyLock::unlock() noexcept {
+  use_quietly(*part_, [](LockPart& part) { part.lock().release(); });
+}
+bool AnyLock::locked() const {
+  return use(*part_, [](LockPart& part) { return part.lock().locked(); });
+}
+bool AnyLock::abandoned() const {
+  return use(*part_, [](LockPart& part) { return part.lock().abandoned(); });
+}
+
+Lock::Lock() : AnyLock(make<LockPart>({sync::Kind::lock, kUsers})) {}
+RLock::RLock() : AnyLock(make<LockPart>({sync::Kind::rlock, kUsers})) {}
 
 Semaphore::Semaphore(std::uint32_t value, bool bounded)
-    : part_(make<detail::SemaphorePart>({bounded ? sync::Kind::bounded_semaphore : sync::Kind::semaphore, kUsers, value})) {}
-bool Semaphore::acquire(bool block, Duration timeout) { return part_->semaphore.acquire(block, timeout); }
-void Semaphore::release(std::uint32_t n) { part_->semaphore.release(n); }
-std::uint32_t Semaphore::get_value() const { return part_->semaphore.get_value(); }
+    : part_(make<SemaphorePart>({bounded ? sync::Kind::bounded_semaphore : sync::Kind::semaphore, kUsers, value})) {}
+bool Semaphore::acquire(bool block, Duration timeout) {
+  return use(*part_, [&](SemaphorePart& part) { return part.semaphore.acquire(block, timeout); });
+}
+void Semaphore::release(std::uint32_t n) {
+  use(*part_, [&](SemaphorePart& part) { part.semaphore.release(n); });
+}
+void Semaphore::unlock() noexcept {
+  use_quietly(*part_, [](SemaphorePart& part) { part.semaphore.release(); });
+}
+std::uint32_t Semaphore::get_value() const {
+  return use(*part_, [](SemaphorePart& part) { return part.semaphore.get_value(); });
+}
 
-Event::Event() : part_(make<detail::EventPart>({sync::Kind::event, kUsers})) {}
-bool Event::is_set() const { return part_->event.is_set(); }
-void Event::set() { part_->event.set(); }
-void Event::clear() { part_->event.clear(); }
-bool Event::wait(Duration timeout) { return part_->event.wait(timeout); }
+Event::Event() : part_(make<EventPart>({sync::Kind::event, kUsers})) {}
+bool Event::is_set() const {
+  return use(*part_, [](EventPart& part) { return part.event.is_set(); });
+}
+void Event::set() {
+  use(*part_, [](EventPart& part) { part.event.set(); });
+}
+void Event::clear() {
+  use(*part_, [](EventPart& part) { part.event.clear(); });
+}
+bool Event::wait(Duration timeout) {
+  return use(*part_, [&](EventPart& part) { return part.event.wait(timeout); });
+}
 
-Condition::Condition() : part_(make<detail::ConditionPart>({sync::Kind::condition, kUsers, sync::Condition::kSeats})) {}
+Condition::Condition() : part_(make<ConditionPart>({sync::Kind::condition, kUsers, sync::Condition::kSeats})) {}
 Condition::Condition(const AnyLock& lock) : Condition() { part_->use(lock.part_); }
-bool Condition::acquire(bool block, Duration timeout) { return part_->acquire(block, timeout); }
-void Condition::release() { part_->condition.release(); }
-bool Condition::abandoned() const { return part_->condition.abandoned(); }
-bool Condition::wait_until(Clock::time_point deadline) { return part_->condition.wait_until(deadline); }
-void Condition::notify(std::uint32_t n) { part_->condition.notify(n); }
-void Condition::notify_all() { part_->condition.notify_all(); }
+bool Condition::acquire(bool block, Duration timeout) {
+  return use(*part_, [&](ConditionPart& part) { return part.acquire(block, timeout); });
+}
+void Condition::release() {
+  use(*part_, [](ConditionPart& part) { part.condition.release(); });
+}
+void Condition::unlock() noexcept {
+  use_quietly(*part_, [](ConditionPart& part) { part.condition.release(); });
+}
+bool Condition::abandoned() const {
+  return use(*part_, [](ConditionPart& part) { return part.condition.abandoned(); });
+}
+bool Condition::wait_until(Clock::time_point deadline) {
+  return use(*part_, [&](ConditionPart& part) { return part.condition.wait_until(deadline); });
+}
+void Condition::notify(std::uint32_t n) {
+  use(*part_, [&](ConditionPart& part) { part.condition.notify(n); });
+}
+void Condition::notify_all() {
+  use(*part_, [](ConditionPart& part) { part.condition.notify_all(); });
+}
 
 Barrier::Barrier(std::uint32_t parties, Duration timeout)
-    : part_(make<detail::BarrierPart>({sync::Kind::barrier, kUsers, parties})), timeout_(timeout) {}
+    : part_(make<BarrierPart>({sync::Kind::barrier, kUsers, parties})), timeout_(timeout) {}
 Barrier::Barrier(std::uint32_t parties, const detail::Call& call, Duration timeout) : Barrier(parties, timeout) {
   detail::Action action{.run = call.run, .size = static_cast<std::uint32_t>(call.bytes.size())};
   if (call.bytes.size() > sizeof action.bytes) throw std::length_error("a barrier's action may capture 32 bytes");
   std::memcpy(action.bytes.data(), call.bytes.data(), call.bytes.size());
   part_->run_last(action);
 }
-std::uint32_t Barrier::wait(std::optional<Duration> timeout) { return part_->barrier.wait(timeout.value_or(timeout_)); }
-void Barrier::reset() { part_->barrier.reset(); }
-void Barrier::abort() { part_->barrier.abort(); }
+std::uint32_t Barrier::wait(std::optional<Duration> timeout) {
+  return use(*part_, [&](BarrierPart& part) { return part.barrier.wait(timeout.value_or(timeout_)); });
+}
+void Barrier::reset() {
+  use(*part_, [](BarrierPart& part) { part.barrier.reset(); });
+}
+void Barrier::abort() {
+  use(*part_, [](BarrierPart& part) { part.barrier.abort(); });
+}
 std::uint32_t Barrier::parties() const { return part_->barrier.parties(); }
-std::uint32_t Barrier::n_waiting() const { return part_->barrier.n_waiting(); }
-bool Barrier::broken() const { return part_->barrier.broken(); }
+std::uint32_t Barrier::n_waiting() const {
+  return use(*part_, [](BarrierPart& part) { return part.barrier.n_waiting(); });
+}
+bool Barrier::broken() const {
+  return use(*part_, [](BarrierPart& part) { return part.barrier.broken(); });
+}
 
 Codec<Condition>::Wire Codec<Condition>::pack(const Condition& condition, Attachments& attachments) {
   const auto& lock = condition.part_->lock;

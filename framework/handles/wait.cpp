@@ -75,6 +75,8 @@ class Waiting {
  public:
   explicit Waiting(std::span<const Waitable> things) : things_(things) {
     for (const Waitable& thing : things) {
+      if (thing.pipe_) thing.pipe_->check_here();
+      if (thing.queue_) thing.queue_->check_here();
       if (thing.pipe_ && !thing.pipe_->end.receives()) throw std::logic_error("this end of the pipe only sends");
       if (!thing.pipe_ && !thing.queue_ && thing.descriptor_ < 0)
         throw SystemError(EBADF, "wait");  // poll() would pass over it

@@ -236,6 +236,12 @@ void Blocks::let_go(const BlockReference& what) noexcept {
   table_->lock.unlock();
 }
 
+void Blocks::break_for_good() {
+  table_->lock.break_for_good();
+  table_->epoch.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake_all(table_->epoch);
+}
+
 std::size_t Blocks::used() const {
   return static_cast<std::size_t>(std::ranges::count_if(table_->records, [](const BlockRecord& record) { return state(record) == BlockState::used; }));
 }

@@ -93,6 +93,9 @@ class Blocks {
     return {*this, what};
   }
 
+  // The memory was overwritten: whoever waits for a block, or wants one, gets a ProtocolError.
+  void break_for_good();
+
   // So many are used, by anybody.
   [[nodiscard]] std::size_t used() const;
   // So much of the area has memory.

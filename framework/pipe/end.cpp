@@ -14,6 +14,7 @@
 #include "os/futex.h"
 #include "pipe/outlook.h"
 #include "pipe/packets.h"
+#include "pipe/recover.h"
 
 namespace troupe::pipe {
 namespace {
@@ -62,11 +63,12 @@ int checked(std::span<std::byte> memory, int socket) {
 
 }  // namespace
 
-End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks, int socket)
+End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks, int socket, std::function<void()> when_broken)
     : header_(&header_of(memory)),
       side_(side),
       socket_(checked(memory, socket)),
       record_max_(record_max_of(memory, socket_)),
+      when_broken_(std::move(when_broken)),
       send_lock_(header_of(memory).ways[index(side)].send_lock, slot),
       receive_lock_(header_of(memory).ways[index(other(side))].receive_lock, slot),
       blocks_(blocks),
@@ -80,6 +82,19 @@ End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* bloc
 }
 
 void End::throw_poisoned() { throw ProtocolError("this pipe's shared memory was overwritten"); }
+
+// All others are to know, also those who sleep.
+void End::found_broken() {
+  poisoned_.store(true, std::memory_order_relaxed);
+  break_for_good(*header_, socket_);
+  if (blocks_) blocks_->break_for_good();
+  if (when_broken_) when_broken_();
+}
+
+// For those who hold a lock while they sleep, and those who look without one.
+bool End::is_broken() const {
+  return poisoned_.load(std::memory_order_relaxed) || out_.way->send_lock.is_broken() || in_.way->receive_lock.is_broken();
+}
 
 // Who is waited for on this CPU cannot run while we look.
 template <class Happened>
@@ -108,6 +123,7 @@ bool End::send_unusual(std::span<const std::byte> bytes, std::size_t attached) {
       const shared::Held held(send_lock_, Clock::time_point::max());
       if (socket_ < 0) take_writer(held);
       sent = bytes.size() < record_max() ? send_piece({}, bytes, count) : send_pieces(bytes, count);
+      if (!sent) check_whole();
     });
   } catch (const SystemError&) {  // the kernel's memory: who has pieces does not get the others
     if (socket_ >= 0) nudge(socket_);
@@ -125,7 +141,7 @@ bool End::send(const BlockHold& block) {
     const shared::Held held(send_lock_, Clock::time_point::max());
     take_writer(held);
     std::byte* room = claim(sizeof what);
-    if (!room) return;
+    if (!room) return check_whole();
     std::memcpy(room, &what, sizeof what);
     ring::RingWriter& ring = *out_.index;
     ring.commit(sizeof what, static_cast<std::uint16_t>(Part::block));
@@ -178,6 +194,7 @@ void End::wait_for_room() {
   fence_against(out_.way->receive_lock);  // with tell_sender(): one of us sees the other's
   tell_receiver();  // who looks whether there is something sees that we do not get on without it: see ready()
   const bool changed = ring.room_came(position) || out_.way->no_receiver.load(std::memory_order_acquire) != 0;
+  check_whole();
   if (!changed) os::futex_wait(out_.way->room_epoch, epoch);
 }
 
@@ -302,6 +319,7 @@ std::optional<End::Received> End::wait_for_data(std::uint64_t& missing, bool& co
     if (!ring.has_more()) missing = 0, coming = false;
     return {};
   }
+  check_whole();
   if (may_wait && (os::futex_wait(in_.way->data_epoch, epoch, deadline) || ring.has_more())) return {};
   return Received::late;
 }
@@ -317,13 +335,19 @@ bool End::ready() const {
   if (socket_ >= 0) [[unlikely]]
     return os::wait_for(socket_, POLLIN, Clock::time_point::min());
   const Outlook outlook = look_ahead(*in_.header, in_.ring.subspan(sizeof(ring::RingHeader)));
-  if (outlook == Outlook::frame || in_.way->no_sender.load(std::memory_order_acquire) != 0) return true;
+  if (outlook == Outlook::frame || in_.way->no_sender.load(std::memory_order_acquire) != 0 || is_broken()) return true;
   // Pieces of a frame are nothing until the last one is there, unless its sender waits for their room. If it is dead, root frees its lock
   // and wakes us.
   return outlook == Outlook::part && in_.header->room_wanted.load(std::memory_order_seq_cst) != 0 && in_.way->send_lock.holder();
 }
 
 bool End::poll(Clock::time_point deadline) const {
+  const bool is_ready = wait_until_ready(deadline);
+  check_whole();
+  return is_ready;
+}
+
+bool End::wait_until_ready(Clock::time_point deadline) const {
   if (socket_ >= 0) [[unlikely]]
     return os::wait_for(socket_, POLLIN, deadline);
   if (ready()) return true;

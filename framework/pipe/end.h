@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -42,14 +43,16 @@ struct Frame : Extra {
 //
 // Over sockets (see packets.h) all this is the same, but that the kernel keeps what is under way and wakes who waits.
 //
-// Throws ProtocolError, now and ever after, if another process has broken the shared memory; std::length_error for a frame that is too
-// large.
+// Throws ProtocolError, now and ever after, if another process has broken the shared memory; so do all other users of both ends then, also
+// those that sleep. std::length_error for a frame that is too large.
 //
 // Threads: any; they share their process's slot. One at a time sends and one at a time receives, the others wait for it.
 class End {
  public:
   // `blocks` are this process's of the same pipe, if any go over it, and must outlive the end; so must the socket of this side.
-  End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks = nullptr, int socket = -1);
+  // `when_broken` is called when this process finds that the memory was overwritten, by the thread that does; also several at once.
+  End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* blocks = nullptr, int socket = -1,
+      std::function<void()> when_broken = {});
   End(const End&) = delete;
   End& operator=(const End&) = delete;
 
@@ -68,6 +71,8 @@ class End {
     });
     if (sent) [[likely]]
       tell_receiver();
+    else
+      check_whole();
     return sent;
   }
 
@@ -93,6 +98,8 @@ class End {
     });
     if (received == Received::frame) [[likely]]
       tell_sender();
+    else
+      check_whole();
     return received;
   }
 
@@ -127,6 +134,7 @@ class End {
     mutable shared::Patience patience = {};
     std::uint32_t frames = 0;  // that went
   };
+  bool wait_until_ready(Clock::time_point deadline) const;
   template <class Happened>
   bool happens_soon(shared::Patience& patience, Clock::time_point deadline, Happened happened) const;
   void note_cpu() const;
@@ -172,11 +180,18 @@ class End {
   template <class Work>
   [[gnu::always_inline]] void guarded(const Work& work);
   [[noreturn]] static void throw_poisoned();
+  void found_broken();
+  [[nodiscard]] bool is_broken() const;
+  void check_whole() const {
+    if (is_broken()) [[unlikely]]
+      throw_poisoned();
+  }
 
   PipeHeader* header_;
   const Side side_;
   const int socket_;
   const std::size_t record_max_;  // others can write to the header
+  const std::function<void()> when_broken_;
   shared::KeptLock::User send_lock_;
   shared::KeptLock::User receive_lock_;
   Blocks* blocks_;
@@ -193,7 +208,7 @@ inline void End::guarded(const Work& work) {
   try {
     work();
   } catch (const ProtocolError&) {
-    poisoned_.store(true, std::memory_order_relaxed);
+    found_broken();
     throw;
   }
 }

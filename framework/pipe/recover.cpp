@@ -3,6 +3,7 @@
 #include <troupe/errors.h>
 
 #include "os/futex.h"
+#include "os/memory.h"
 #include "pipe/blocks.h"
 #include "pipe/packets.h"
 #include "ring/ring.h"
@@ -76,6 +77,26 @@ void end_gone(std::span<std::byte> memory, Side side, int socket) {
   if (socket >= 0) shut(socket);
   if (BlockTable* table = block_table(memory)) free_unused(memory, *table, [](BlockRecord&) {});
   wake_all(header);
+}
+
+void check_locks(std::span<std::byte> memory, Side side, const std::function<bool(shared::Slot)>& is_user) {
+  const PipeHeader& header = header_of(memory);
+  for (const auto holder : {header.ways[index(side)].send_lock.owner(), header.ways[index(other(side))].receive_lock.owner()})
+    if (holder && !is_user(*holder)) throw ProtocolError("a pipe's shared memory was overwritten: a lock that nobody holds");
+}
+
+// The table of the blocks lies where the header says, which is not to be believed: see End::found_broken().
+void break_for_good(PipeHeader& header, int socket) {
+  for (Way& way : header.ways) way.send_lock.break_for_good(), way.receive_lock.break_for_good();
+  wake_all(header);
+  if (socket >= 0) shut(socket);
+}
+
+void break_for_good(const os::Descriptor& memory, int socket) {
+  const auto size = os::shared_memory_size(memory);
+  if (!size || *size < kPipeHeaderSize) return;
+  const os::Mapping mapping(memory, kPipeHeaderSize);
+  break_for_good(*reinterpret_cast<PipeHeader*>(mapping.bytes().data()), socket);
 }
 
 }  // namespace troupe::pipe

@@ -142,6 +142,7 @@ void Client::forget(ProcessId child) {
 }
 
 void Client::release(ProcessId child) {
+  if (!is_here()) return;
   const Lock lock(mutex_);
   const auto found = records_.find(child);
   if (found != records_.end() && --found->second.users == 0 && found->second.death) records_.erase(found);

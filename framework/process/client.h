@@ -76,6 +76,7 @@ class Client {
 
   // False in a fork that the user made of this process.
   [[nodiscard]] bool is_here() const;
+  void check_process() const;  // throws std::logic_error there
   [[nodiscard]] ProcessId self() const { return self_.id; }
   [[nodiscard]] Serial serial() const { return self_.serial; }
   [[nodiscard]] const std::string& name() const { return self_.name; }
@@ -137,12 +138,15 @@ class Client {
   // What handles stand for. Makes one: its maker uses it in slot 0. `first`: the other end, for the second end of a pipe. `socket`:
   // of an end that goes over one. Throws SystemError where root has no descriptor left.
   ThingId create_thing(ThingKind kind, const os::Descriptor& memory, ThingId first = 0, const os::Descriptor& socket = {});
-  // Uses it once more; asks root, unless it was granted when this process was started. Throws SystemError when it is gone.
+  // Uses it once more; asks root, unless it was granted when this process was started. Throws SystemError when it is gone, ProtocolError
+  // when its memory was overwritten.
   ThingAccess open_thing(ThingId thing);
   // Uses it once less. Does nothing in a fork of this process.
   void close_thing(ThingId thing);
   // This process has waited for that lock for a while. Root looks whether processes wait for one another.
   void waits_for(ThingId thing);
+  // Its memory was overwritten: root tells all others who use it.
+  void found_broken(ThingId thing);
   // Items with these handles are about to be put into a queue, which keeps them when this returns. Their tickets, 0 for one without.
   std::vector<Ticket> lay_things(ThingId queue, std::span<const std::vector<ThingId>> items);
   // They are open where they came to, or will not be put.
@@ -197,11 +201,11 @@ class Client {
   struct Opening {
     bool answered = false;
     std::string why;
+    bool overwritten = false;
     ThingAccess access;
   };
   Opening opening(Lock& lock, ThingId thing);
 
-  void check_process() const;
   void send(std::span<const std::byte> request, const std::vector<os::Descriptor>& descriptors = {});
   bool wait(Lock& lock, Clock::time_point deadline, const std::function<bool()>& condition);
   void wait_at_socket(Lock& lock, Clock::time_point deadline);

@@ -132,7 +132,7 @@ void Client::note(std::span<const std::byte> packet, std::vector<os::Descriptor>
         const auto found = openings_.find(opened.getThing());
         if (found == openings_.end()) return;
         descriptors.resize(2);
-        found->second = {true, opened.getWhy(), {opened.getSlot(), std::move(descriptors[0]), std::move(descriptors[1])}};
+        found->second = {true, opened.getWhy(), opened.getOverwritten(), {opened.getSlot(), std::move(descriptors[0]), std::move(descriptors[1])}};
         return;
       }
       case control::Notice::LAID: laid_ = std::max(laid_, notice.getLaid()); return;

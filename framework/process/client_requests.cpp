@@ -135,6 +135,7 @@ ThingAccess Client::open_thing(ThingId thing) {
   send(request.bytes());
   Lock lock(mutex_);
   Opening opened = opening(lock, thing);
+  if (opened.overwritten) throw ProtocolError(opened.why);
   if (!opened.why.empty()) throw SystemError(ENOENT, opened.why);
   if (!opened.access.memory) {
     lock.unlock();
@@ -155,6 +156,13 @@ void Client::waits_for(ThingId thing) {
   check_process();
   Outgoing<control::Request> request;
   request->initThing().setWaits(thing);
+  send(request.bytes());
+}
+
+void Client::found_broken(ThingId thing) {
+  check_process();
+  Outgoing<control::Request> request;
+  request->initThing().setBroken(thing);
   send(request.bytes());
 }
 

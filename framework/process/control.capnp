@@ -125,6 +125,7 @@ struct ThingRequest {         # of what handles stand for: see things.h
       items  @21 :List(UInt64);
     }
     waits    @8 :UInt64;      # the client has waited for that lock for a while
+    broken   @23 :UInt64;     # the client found its memory overwritten
   }
 }
 
@@ -169,6 +170,7 @@ struct Notice {               # root to a process
       thing    @17 :UInt64;
       slot     @18 :UInt32;
       why      @19 :Text;
+      overwritten @22 :Bool;  # somebody has overwritten its memory: that is why
     }
   }
 }

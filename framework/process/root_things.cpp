@@ -48,6 +48,9 @@ void RootLoop::handle(Process& client, control::ThingRequest::Reader request, st
     case ThingRequest::GIVE: return give(client, request.getGive().getTo(), read(request.getGive().getGiven()));
     case ThingRequest::ARRIVED: return arrived(client, request.getArrived().getAt(), read(request.getArrived().getGone()));
     case ThingRequest::WAITS: return look_for_circles();
+    case ThingRequest::BROKEN:
+      things_.require_use(request.getBroken(), client.serial);
+      return things_.found_broken(request.getBroken());
     case ThingRequest::UNKEEP:
       things_.require_side(request.getUnkeep().getHolder(), client.serial);
       for (const ThingId held : read(request.getUnkeep().getHeld())) things_.unkeep(request.getUnkeep().getHolder(), held);
@@ -158,6 +161,7 @@ void RootLoop::open_thing(Process& client, ThingId id) {
   }
   if (const char* why = things_.why_not(id)) {
     opened.setWhy(why);
+    opened.setOverwritten(things_.has(id));
     return tell(client, notice.bytes());
   }
   try {

@@ -215,7 +215,7 @@ void Things::ended(Serial user, const End& end) {
   for (auto use = first; use != last; ++use) ids.push_back(use->second);
   uses_.erase(first, last);
   // Before the ends that they go over: see recover_blocks().
-  std::ranges::partition(ids, [&](ThingId id) { return things_.at(id).kind == ThingKind::blocks; });
+  std::partition(ids.begin(), ids.end(), [&](ThingId id) { return things_.at(id).kind == ThingKind::blocks; });
   for (const ThingId id : ids) {
     Thing& thing = things_.at(id);
     const auto mine = std::ranges::find(thing.users, user, &User::serial);
@@ -243,6 +243,7 @@ std::vector<sync::Circle> Things::circles() const {
 void Things::leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end) {
   const Serial user = std::exchange(thing.users[slot], {}).serial;
   recover(thing, slot, end);
+  if (thing.broken) break_for_good(id);
   std::vector<ThingId> kept;
   if (!end.lives) kept = take_lost(thing, user);
   drop_if_unused(things_.find(id), kept);
@@ -289,23 +290,62 @@ bool Things::is_free(const Thing& thing, std::uint32_t slot) {
   }
 }
 
+// And looks whether somebody has overwritten who holds its locks.
 void Things::recover(Thing& thing, std::uint32_t slot, const End& end) {
   if (thing.broken) return;
+  const auto is_user = [&](std::uint32_t each) { return each < thing.users.size() && thing.users[each].serial != 0; };
   try {
     if (is_end(thing.kind)) {
-      pipe::recover(map_pipe(thing.memory).bytes(), side_of(thing.kind), slot, thing.socket.get());
+      const os::Mapping mapping = map_pipe(thing.memory);
+      pipe::recover(mapping.bytes(), side_of(thing.kind), slot, thing.socket.get());
+      pipe::check_locks(mapping.bytes(), side_of(thing.kind), is_user);
     } else if (thing.kind == ThingKind::blocks) {
       pipe::recover_blocks(map_pipe(thing.memory).bytes(), slot);
     } else if (thing.kind == ThingKind::queue) {
       const auto is_over = [&](Ticket item) { return !thing.items.contains(item); };
-      queue::recover(queue::QueueMemory(thing.memory.duplicate()), slot, {}, is_over);
+      const queue::QueueMemory memory(thing.memory.duplicate());
+      queue::recover(memory, slot, {}, is_over);
+      queue::check_locks(memory, is_user);
     } else {
       const os::Mapping mapping = map(thing.memory);
       sync::recover(mapping.bytes(), slot, end.finished ? sync::End::finished : sync::End::died, end.name);
       thing.users[slot].unrecovered = true;
+      sync::check_locks(mapping.bytes(), is_user);
     }
   } catch (const std::exception&) {
     thing.broken = true;
+  }
+}
+
+void Things::found_broken(ThingId id) {
+  const auto found = things_.find(id);
+  if (found == things_.end()) return;
+  found->second.broken = true;
+  break_for_good(id);
+}
+
+// Both ends of a pipe, or who waits at a condition for a lock that is another thing.
+void Things::break_for_good(ThingId id) {
+  Thing& thing = things_.at(id);
+  try {
+    if (is_end(thing.kind)) {
+      pipe::break_for_good(thing.memory, thing.socket.get());
+      const auto other = things_.find(thing.other_end);
+      if (other != things_.end()) other->second.broken = true;
+    } else if (thing.kind == ThingKind::queue) {
+      queue::break_for_good(thing.memory);
+    } else if (thing.kind == ThingKind::primitive) {
+      sync::break_for_good(map(thing.memory).bytes());
+    }
+  } catch (const std::exception&) {  // no memory to look: its users find out by themselves
+  }
+  if (thing.kind != ThingKind::primitive) return;
+  for (const auto& [each, other] : things_) {
+    if (other.kind != ThingKind::primitive || other.broken) continue;
+    try {
+      sync::wake_all(map(other.memory).bytes());
+    } catch (const std::exception&) {  // the same
+    }
   }
 }
 

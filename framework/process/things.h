@@ -17,8 +17,9 @@ namespace troupe::process {
 // in order what it left in the memory, before anybody hears of the end. A thing that nobody uses or keeps is gone, with its memory;
 // whoever uses the other end of that pipe is told.
 //
-// What holds: a slot is given out again only when the memory is recovered from its last user. A thing whose memory was overwritten
-// stays open to its users, who find out by themselves; nobody else may open it.
+// What holds: a slot is given out again only when the memory is recovered from its last user. A thing whose memory was overwritten stays
+// open to its users, but all of them get errors, also those that sleep there; nobody else may open it. A user that finds out says so, and
+// root finds out when a user has ended. It says it again at each end, for whoever overwrites memory may go on while it lives.
 //
 // Threads: confined to root's one.
 class Things {
@@ -47,6 +48,9 @@ class Things {
   void require_use(ThingId thing, Serial user) const;
   // Or the other end of that pipe.
   void require_side(ThingId end, Serial user) const;
+
+  // A user found its memory overwritten.
+  void found_broken(ThingId id);
 
   // Handles in an item belong to the queue: they are kept until the item is over, or the queue is gone. When a user has died, the
   // queue tells whether what it was putting or taking is in it.
@@ -105,6 +109,7 @@ class Things {
   [[nodiscard]] static bool is_user(const Thing& thing, Serial user);
   [[nodiscard]] static bool is_free(const Thing& thing, std::uint32_t slot);
   static void recover(Thing& thing, std::uint32_t slot, const End& end);
+  void break_for_good(ThingId id);
   void leave(ThingId id, Thing& thing, std::uint32_t slot, const End& end);
   static std::vector<ThingId> take_lost(Thing& thing, Serial producer);
   static void tell_other_end(const Thing& thing);

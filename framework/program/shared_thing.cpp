@@ -24,6 +24,7 @@ std::unordered_map<process::ThingId, std::weak_ptr<SharedThing>>& things() {
 
 // A new one may have been opened under this number meanwhile; root counts both.
 SharedThing::~SharedThing() {
+  if (!is_here()) return;
   {
     const std::scoped_lock lock(mutex());
     const auto found = things().find(id_);
@@ -32,6 +33,19 @@ SharedThing::~SharedThing() {
   try {
     if (process::Client* here = process::Client::here()) here->close_thing(id_);
   } catch (const std::exception&) {  // root finds out when this process ends
+  }
+}
+
+void SharedThing::throw_not_here() {
+  client().check_process();
+  throw std::logic_error("a handle of another process");
+}
+
+void SharedThing::tell_broken() const noexcept {
+  if (told_.exchange(true, std::memory_order_relaxed)) return;
+  try {
+    client().found_broken(id_);
+  } catch (const std::exception&) {  // root finds out when whoever did that has ended
   }
 }
 

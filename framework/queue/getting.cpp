@@ -237,7 +237,7 @@ bool SharedQueue::give_back(const Lease& lease) {
     after_returning();
     return was_ours;
   };
-  return ordered_ ? settled(work) : work();
+  return settled(work);
 }
 
 // A lease's end does not throw: it happens in destructors. Whoever uses the queue next hears of a broken memory.

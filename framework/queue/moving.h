@@ -26,7 +26,7 @@ template <class Work>
   try {
     return work();
   } catch (const ProtocolError&) {
-    poisoned_.store(true, std::memory_order_relaxed);
+    found_broken();
     throw;
   }
 }

@@ -307,7 +307,10 @@ void OrderedItems::refresh() const {
 void OrderedItems::rebuild() const {
   ControlArea& control = memory_.control();
   control.leases.look.exchange(kBeingMade, std::memory_order_seq_cst);
-  const std::uint32_t before = std::min(control.leases.used.load(std::memory_order_relaxed), memory_.constants.leases_max);
+  const std::uint32_t before = control.leases.used.load(std::memory_order_relaxed);
+  // Entries without memory are not to be looked at: that would give it to them.
+  if (before > std::min(heap().allocated.load(std::memory_order_relaxed), memory_.constants.leases_max))
+    QueueMemory::throw_corrupt("the counts of an order");
   finish_move();
   if (before > memory_.geometry.entries_kept) compact(before);
   const Census census = take_census(before);

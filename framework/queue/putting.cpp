@@ -123,6 +123,7 @@ PutResult SharedQueue::put_large(std::span<const std::byte> item, Clock::time_po
   Waiter waiter(*memory_, control().room.blocks, &nobody_else, overflow == Overflow::block ? deadline : kNow);
   std::optional<BlockId> block;
   while (!(block = blocks_.write(item))) {
+    check_whole();
     if (closed()) return PutResult::closed;
     if (overflow == Overflow::drop_oldest && drop_oldest()) continue;
     if (!waiter.again()) return refuse();

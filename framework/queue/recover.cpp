@@ -1,5 +1,7 @@
 #include "queue/recover.h"
 
+#include <array>
+
 #include "queue/blocks.h"
 #include "queue/leases.h"
 #include "queue/log_reader.h"
@@ -30,6 +32,10 @@ void take_over_order(const QueueMemory& memory, std::uint32_t slot, const Recove
   if (steps.put_lock) control.put.lock.abandon(slot);
 }
 
+std::array<Wait*, 4> all_waits(ControlArea& control) {
+  return {&control.items, &control.room.room, &control.room.idle, &control.room.blocks};
+}
+
 }  // namespace
 
 void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps, const IsOver& is_over) {
@@ -52,7 +58,27 @@ void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& 
     });
   }
   if (!steps.wake) return;
-  for (Wait* area : {static_cast<Wait*>(&control.items), &control.room.room, &control.room.idle, &control.room.blocks}) wake_all(*area);
+  for (Wait* area : all_waits(control)) wake_all(*area);
+}
+
+void check_locks(const QueueMemory& memory, const std::function<bool(std::uint32_t slot)>& is_user) {
+  const ControlArea& control = memory.control();
+  for (const auto holder : {control.put.lock.owner(), control.get.lock.owner(), control.segments.lock.holder()})
+    if (holder && !is_user(*holder)) QueueMemory::throw_corrupt("a lock that nobody holds");
+}
+
+void break_for_good(ControlArea& control) {
+  control.put.lock.break_for_good();
+  control.get.lock.break_for_good();
+  control.segments.lock.break_for_good();
+  for (Wait* area : all_waits(control)) wake_all(*area);
+}
+
+void break_for_good(const os::Descriptor& memory) {
+  const auto size = os::shared_memory_size(memory);
+  if (!size || *size < sizeof(ControlArea)) return;
+  const os::Mapping mapping(memory, sizeof(ControlArea));
+  break_for_good(*reinterpret_cast<ControlArea*>(mapping.bytes().data()));
 }
 
 }  // namespace troupe::queue

@@ -35,4 +35,12 @@ struct RecoverSteps {
 using IsOver = std::function<bool(Ticket)>;
 void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& steps = {}, const IsOver& is_over = {});
 
+// Throws ProtocolError where a lock seems to be held by somebody who is no user: nobody would ever unlock it. For root.
+void check_locks(const QueueMemory& memory, const std::function<bool(std::uint32_t slot)>& is_user);
+
+// The memory was overwritten: from now on all who use it, or sleep in it, get a ProtocolError. By whoever found out, also where nothing
+// in it is to be believed.
+void break_for_good(ControlArea& control);
+void break_for_good(const os::Descriptor& memory);
+
 }  // namespace troupe::queue

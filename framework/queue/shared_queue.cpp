@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "queue/moving.h"
+#include "queue/recover.h"
 
 namespace troupe::queue {
 namespace {
@@ -16,8 +17,9 @@ const QueueMemory& checked(const std::shared_ptr<const QueueMemory>& memory, std
 
 }  // namespace
 
-SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot)
+SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot, std::function<void()> when_broken)
     : memory_(std::move(memory)),
+      when_broken_(std::move(when_broken)),
       me_(slot + 1),
       ordered_(checked(memory_, slot).is_ordered()),
       put_lock_(memory_->control().put.lock, slot),
@@ -31,10 +33,25 @@ SharedQueue::SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_
       producers_{.our_cpu = memory_->control().room.get_cpu, .their_cpu = memory_->control().room.put_cpu},
       consumers_{.our_cpu = memory_->control().room.put_cpu, .their_cpu = memory_->control().room.get_cpu} {}
 
+// All others are to know, also those who sleep.
+void SharedQueue::found_broken() {
+  poisoned_.store(true, std::memory_order_relaxed);
+  break_for_good(control());
+  if (when_broken_) when_broken_();
+}
+
+// For those who look without a lock.
+void SharedQueue::check_whole() const {
+  if (poisoned_.load(std::memory_order_relaxed)) throw ProtocolError("this queue's shared memory was overwritten");
+  control().put.lock.check_whole();
+  control().get.lock.check_whole();
+}
+
 // Waiting for it, among other things.
 
 // Only who takes finds out that there is no need to look for leases that came back: so look properly.
 bool SharedQueue::ready(Clock::time_point deadline) {
+  check_whole();
   if (ordered_ && !is_known(deadline)) return false;
   const bool has_items = ordered_ ? OrderedItems::waiting(*memory_) != 0 : size() > 0;
   return has_items || (closed() && nothing_comes_back());
@@ -85,7 +102,7 @@ bool SharedQueue::closed() const { return control().put.closed.load(std::memory_
 
 bool SharedQueue::join(Clock::time_point deadline) {
   Waiter waiter(*memory_, control().room.idle, &nobody_else, deadline);
-  while (!is_idle(deadline))
+  while (check_whole(), !is_idle(deadline))
     if (!waiter.again()) return false;
   return true;
 }
@@ -100,6 +117,7 @@ bool SharedQueue::is_idle(Clock::time_point deadline) const {
 }
 
 std::uint64_t SharedQueue::size() const {
+  check_whole();
   if (ordered_) {
     Held held(get_lock(), Clock::time_point::max());
     items_.refresh();
@@ -111,7 +129,10 @@ std::uint64_t SharedQueue::size() const {
   return (put > taken ? put - taken : 0) + returned;
 }
 
-bool SharedQueue::full() const { return !may_have_room(*memory_); }
+bool SharedQueue::full() const {
+  check_whole();
+  return !may_have_room(*memory_);
+}
 
 Counts SharedQueue::counts() const {
   static_cast<void>(size());  // with another order, the counts below may be out of date before it

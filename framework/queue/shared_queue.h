@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -84,13 +85,15 @@ struct Counts {
 //
 // Deadlines: kNow does not wait at all, except for those who are just moving an item; Clock::time_point::max() waits for ever.
 //
-// Throws ProtocolError, now and ever after, if another user has broken the shared memory; SystemError if there is no memory;
+// Throws ProtocolError, now and ever after, if another user has broken the shared memory; so do all other users then, also those that sleep.
+// SystemError if there is no memory;
 // std::length_error for an item that never fits.
 //
 // Threads: any; they share their process's slot.
 class SharedQueue {
  public:
-  SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot);
+  // `when_broken` is called when this user finds that the memory was overwritten, by the thread that does; also several at once.
+  SharedQueue(std::shared_ptr<const QueueMemory> memory, std::uint32_t slot, std::function<void()> when_broken = {});
 
   // done, or: full, where the queue's policy is to block and the deadline has passed, or to fail; closed; dropped, if that is the policy.
   PutResult put(std::span<const std::byte> item, Clock::time_point deadline = Clock::time_point::max());
@@ -192,11 +195,14 @@ class SharedQueue {
   [[noreturn]] void throw_size(std::size_t size) const;
   template <class Work>
   auto guarded(const Work& work);
+  void found_broken();
+  void check_whole() const;
   [[nodiscard]] ControlArea& control() const { return memory_->control(); }
   // With another order than first in, first out, there is one lock for both ends.
   [[nodiscard]] shared::KeptLock::User& get_lock() const { return ordered_ ? put_lock_ : get_lock_; }
 
   std::shared_ptr<const QueueMemory> memory_;
+  std::function<void()> when_broken_;
   Owner me_;
   const bool ordered_;  // the items are in items_, and not in the log
   mutable shared::KeptLock::User put_lock_;

@@ -16,11 +16,17 @@ constexpr std::uint32_t kStreak = 8;    // before it is kept the first time
 constexpr std::uint32_t kPatience = 3;  // it doubles each time the lock is taken from a keeper, so often: then both cost about the same
 
 std::atomic<std::uint64_t> threads_numbered{0};
-std::atomic<std::uint32_t> forks_seen{0};
 
 }  // namespace
 
-std::uint32_t forks() { return forks_seen.load(std::memory_order_relaxed); }
+std::atomic<std::uint32_t> detail::forks_seen{0};
+
+namespace {
+
+// From the beginning: a process may have been forked before it has its first lock.
+const int not_counting_forks = ::pthread_atfork(nullptr, nullptr, [] { detail::forks_seen.fetch_add(1, std::memory_order_relaxed); });
+
+}  // namespace
 
 // The lock itself.
 
@@ -69,6 +75,12 @@ bool KeptLock::take_from_keeper(std::uint32_t seen, Slot me) {
   const std::uint32_t keeps = keeps_.load(std::memory_order_acquire);
   if ((seen >> OwnerLock::kKeepsShift) % OwnerLock::kKeeps != keeps % OwnerLock::kKeeps) return false;
   if (lock_.word_.load(std::memory_order_seq_cst) != seen) return false;
+  // A seat is taken before its owner keeps the lock, and left after.
+  const std::uint32_t owner = seat_of(seen).owner.load(std::memory_order_acquire);
+  if (owner != 0 && owner != OwnerLock::holder_of(seen) && lock_.word_.load(std::memory_order_acquire) == seen) {
+    break_for_good();
+    OwnerLock::throw_overwritten();
+  }
   os::heavy_fence();
   const std::atomic<std::uint32_t>& busy = seat_of(seen).busy;
   for (int spins = spins_allowed(); busy.load(std::memory_order_acquire) != 0; --spins) {
@@ -112,11 +124,8 @@ void KeptLock::User::number_thread() {
 }
 
 KeptLock::User::User(KeptLock& lock, Slot me) : lock_(lock), me_(me), allowed_(lock.allowed_ != 0), forks_(forks()) {
-  static const int error = ::pthread_atfork(nullptr, nullptr, [] {
-    thread_number = 0;
-    forks_seen.fetch_add(1, std::memory_order_relaxed);
-  });
-  if (error != 0) throw SystemError(error, "pthread_atfork");
+  static const int error = ::pthread_atfork(nullptr, nullptr, [] { thread_number = 0; });
+  if (error != 0 || not_counting_forks != 0) throw SystemError(std::max(error, not_counting_forks), "pthread_atfork");
   if (allowed_ && !os::join_heavy_fences()) throw SystemError(ENOSYS, "membarrier, which the maker of this lock could call");
 }
 

@@ -14,8 +14,12 @@
 
 namespace troupe::shared {
 
-// How often this process is a fork of one that had such locks: what its parent holds is not its own.
-[[nodiscard]] std::uint32_t forks();
+namespace detail {
+extern std::atomic<std::uint32_t> forks_seen;
+}  // namespace detail
+
+// How often this process is a fork of another one, since the program began: what its parent holds is not its own.
+[[nodiscard]] inline std::uint32_t forks() { return detail::forks_seen.load(std::memory_order_relaxed); }
 
 // An OwnerLock that is cheap for a thread that takes it again and again: after some times with nobody in between, the thread keeps it.
 // It leaves the word locked and only notes, in a word of its own, whether it is busy under it: two plain stores instead of two atomic
@@ -50,6 +54,13 @@ class KeptLock {
   [[nodiscard]] bool take_over(Slot dead);
   // After take_over().
   void unlock() { lock_.unlock(); }
+
+  // As those of OwnerLock.
+  void break_for_good() { lock_.break_for_good(); }
+  [[nodiscard]] bool is_broken() const { return lock_.is_broken(); }
+  void check_whole() const { lock_.check_whole(); }
+  // Whoever seems to have it, busy or not.
+  [[nodiscard]] std::optional<Slot> owner() const { return lock_.holder(); }
 
  private:
   // Of a process that keeps the lock now or did. There are only a few: who finds none does without.

@@ -25,7 +25,10 @@ bool OwnerLock::lock_slow(Slot me, Clock::time_point deadline, KeptLock* kept) {
   // From here on we hold it marked as having waiters, because others may sleep that were not woken.
   std::uint32_t seen = word_.load(std::memory_order_relaxed);
   while (true) {
-    if ((seen & kKept) != 0 ? !kept : (seen & ~(kWaiters | kAbandoned | kHolder)) != 0) throw ProtocolError("a lock in shared memory is overwritten");
+    if (!is_ours(seen, kept != nullptr)) {
+      break_for_good();
+      throw_overwritten();
+    }
     if (holder_of(seen) == 0) {
       const std::uint32_t mine = seen | kWaiters | (me + 1);
       if (word_.compare_exchange_weak(seen, mine, std::memory_order_acquire, std::memory_order_relaxed)) return true;
@@ -40,8 +43,17 @@ bool OwnerLock::lock_slow(Slot me, Clock::time_point deadline, KeptLock* kept) {
   }
 }
 
+void OwnerLock::unlocked(std::uint32_t seen) {
+  if (!is_ours(seen, false)) return break_for_good();
+  wake_one();
+}
+
 bool OwnerLock::unlock_marked(std::uint32_t seen) {
   while (holder_of(seen) != 0) {
+    if (!is_ours(seen, false)) {
+      break_for_good();
+      throw_overwritten();
+    }
     if (!word_.compare_exchange_weak(seen, 0, std::memory_order_seq_cst, std::memory_order_relaxed)) continue;
     if ((seen & kWaiters) != 0) wake_one();
     return true;
@@ -62,6 +74,13 @@ bool OwnerLock::pass_from(Slot dead, std::uint32_t next) {
 
 bool OwnerLock::abandon(Slot dead) { return pass_from(dead, kAbandoned); }
 bool OwnerLock::take_over(Slot dead) { return pass_from(dead, kWaiters | kAbandoned | (kRootSlot + 1)); }
+
+void OwnerLock::break_for_good() {
+  word_.store(kBroken, std::memory_order_seq_cst);
+  os::futex_wake_all(word_);
+}
+
+void OwnerLock::throw_overwritten() { throw ProtocolError("a lock in shared memory was overwritten, or what it guards"); }
 
 void OwnerLock::wake_one() { os::futex_wake(word_, 1); }
 

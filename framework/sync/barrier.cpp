@@ -48,8 +48,8 @@ std::uint32_t Barrier::pass(Clock::time_point deadline) {
     act();
     return index;
   }
-  while (state() == filling || state() == acting) {
-    const bool in_time = sleep(state() == filling ? deadline : Clock::time_point::max());
+  for (State now = state(); now == filling || now == acting; now = state()) {
+    const bool in_time = sleep(now == filling ? deadline : Clock::time_point::max());
     if (!in_time && state() == filling) break_for(0);
   }
   return index;
@@ -145,7 +145,7 @@ void Barrier::end_round() {
 
 // Those who are leaving are not held up: it breaks behind them.
 void Barrier::break_for(std::uint32_t culprit) {
-  if (broken()) return;
+  if (state() == is_broken || (leaving() && value_of(part_->doomed) != 0)) return;
   commit(part_->culprit, culprit);
   if (leaving()) {
     commit(part_->doomed, 1);

@@ -64,7 +64,12 @@ class Barrier : public Guarded {
   void forget(Slot gone, End end) override;
   void recount() override;
 
-  [[nodiscard]] State state() const { return static_cast<State>(value_of(part_->state)); }
+  // Throws ProtocolError for what cannot be.
+  [[nodiscard]] State state() const {
+    const std::uint32_t state = value_of(part_->state);
+    if (state > is_broken) overwritten();
+    return static_cast<State>(state);
+  }
   [[nodiscard]] bool leaving() const { return state() == draining || state() == resetting; }
   void be(State state) { commit(part_->state, state); }
 

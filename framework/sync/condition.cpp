@@ -77,6 +77,7 @@ bool Condition::sleep_on(Seat& seat, Clock::time_point deadline) {
   std::uint32_t state = mine;
   bool in_time = true;
   while (in_time && (state = seat.state.load(std::memory_order_acquire)) == mine) {
+    lock_.part_->lock.check_whole();  // nobody could notify us any more
     in_time = os::futex_wait(seat.state, mine, deadline);
   }
   if (!in_time) {
@@ -138,6 +139,10 @@ void Condition::recover(Slot dead) {
     os::futex_wake_all(seat.state);  // it may have notified there, but not woken any more
   }
   if (own_lock_) lock_.recover(dead);
+}
+
+void Condition::wake_all() {
+  for (Seat& seat : used_seats()) os::futex_wake_all(seat.state);
 }
 
 void Condition::check_held() const {

@@ -37,7 +37,7 @@ class Condition {
   void release() { lock_.release(); }
   void lock() { lock_.lock(); }
   [[nodiscard]] bool try_lock() { return lock_.try_lock(); }
-  void unlock() { lock_.unlock(); }
+  void unlock() noexcept { lock_.unlock(); }
   [[nodiscard]] bool abandoned() const { return lock_.abandoned(); }
   [[nodiscard]] AnyLock& get_lock() { return lock_; }
 
@@ -67,6 +67,8 @@ class Condition {
   // that lock, root may recover the condition, too: then all who wait look again.
   void recover(Slot dead);
   [[nodiscard]] std::vector<Wait> waits() const { return lock_.waits(); }
+  // So that all who wait look whether the lock is broken.
+  void wake_all();
 
  private:
   Condition(Parts parts, const Shape& shape, Slot me, const AnyLock* lock);

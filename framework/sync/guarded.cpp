@@ -1,8 +1,26 @@
 #include "sync/guarded.h"
 
+#include <troupe/errors.h>
+
 #include "os/futex.h"
 
 namespace troupe::sync {
+
+void Guarded::lock_guard() {
+  if (guard_->lock.try_lock(me_)) [[likely]] return;
+  try {
+    guard_->lock.lock(me_);
+  } catch (const ProtocolError&) {
+    overwritten();
+  }
+}
+
+void Guarded::overwritten() const {
+  guard_->lock.break_for_good();
+  guard_->epoch.fetch_add(1, std::memory_order_release);
+  os::futex_wake_all(guard_->epoch);
+  shared::OwnerLock::throw_overwritten();
+}
 
 bool Guarded::sleep(Clock::time_point deadline) {
   const std::uint32_t epoch = value_of(guard_->epoch);

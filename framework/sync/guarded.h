@@ -36,9 +36,10 @@ class Guarded {
 
   void guard_with(GuardPart* guard) { guard_ = guard; }
 
+  // Throws ProtocolError where somebody has overwritten the memory.
   void enter() {
     TROUPE_CHECK(me_ < users_, "root only recovers and looks");
-    guard_->lock.lock(me_);
+    lock_guard();
     if (guard_->pending.load(std::memory_order_seq_cst) != 0) [[unlikely]] settle();
   }
   void leave() {
@@ -50,6 +51,9 @@ class Guarded {
   // Leaves, and wakes up to `count` of those who sleep.
   void leave_and_wake(int count);
 
+  // What stands there cannot be: this throws ProtocolError, now, and wherever it is used from now on.
+  [[noreturn]] void overwritten() const;
+
   [[nodiscard]] std::uint32_t users() const { return users_; }
   [[nodiscard]] Slot me() const { return me_; }
 
@@ -58,6 +62,7 @@ class Guarded {
   virtual void forget(Slot gone, End end) = 0;  // twice is the same as once
   virtual void recount() = 0;
 
+  void lock_guard();
   void settle();
   void settle_pending();
 

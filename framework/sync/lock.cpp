@@ -32,8 +32,19 @@ bool AnyLock::wait_until(Clock::time_point deadline) {
   return part_->lock.lock_until(me_, deadline);
 }
 
+// Somebody has it, or it is no lock any more.
+bool AnyLock::look_why_not() const {
+  part_->lock.check_whole();
+  return false;
+}
+
+void AnyLock::overwritten() const {
+  part_->lock.break_for_good();
+  shared::OwnerLock::throw_overwritten();
+}
+
 std::uint32_t AnyLock::release_all() {
-  const std::uint32_t depth = value_of(part_->depth);
+  const std::uint32_t depth = recursive_ ? this->depth() : 0;
   if (recursive_) disown();
   if (!part_->lock.try_unlock(me_)) throw_not_held();
   return depth;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <exception>
 #include <optional>
 #include <span>
 #include <vector>
@@ -32,7 +33,8 @@ struct Wait {
 //     }
 //
 // When the holder dies, root's recover() passes the lock on: the next holder finds abandoned() true until it releases. Waiters that
-// die are forgotten. Whoever waits, and for whom, stands in the memory: see waits() and wait_graph.h.
+// die are forgotten. Whoever waits, and for whom, stands in the memory: see waits() and wait_graph.h. Throws ProtocolError, now and
+// ever after, where somebody has overwritten the memory.
 //
 // Threads: any. A value: copies are the same lock.
 class AnyLock {
@@ -40,7 +42,7 @@ class AnyLock {
   // True when the lock is acquired. With block = false, or once `timeout` has passed, false.
   bool acquire(bool block = true, Duration timeout = kForever) {
     if (recursive_ && acquire_again()) return true;
-    if (!part_->lock.try_lock(me_) && !(block && wait_until(deadline_after(timeout)))) return false;
+    if (!part_->lock.try_lock(me_) && !(block ? wait_until(deadline_after(timeout)) : look_why_not())) return false;
     if (recursive_) own(1);
     return true;
   }
@@ -54,7 +56,13 @@ class AnyLock {
   void lock() { acquire(); }
   [[nodiscard]] bool try_lock() { return acquire(false); }
   [[nodiscard]] bool try_lock_for(Duration timeout) { return acquire(true, timeout); }
-  void unlock() { release(); }
+  // For std::scoped_lock and its like, which may not throw: where release() would, nothing happens.
+  void unlock() noexcept {
+    try {
+      release();
+    } catch (const std::exception&) {
+    }
+  }
 
   [[nodiscard]] bool locked() const { return part_->lock.holder().has_value(); }
   [[nodiscard]] std::optional<Slot> holder() const { return part_->lock.holder(); }
@@ -82,8 +90,13 @@ class AnyLock {
 
   bool acquire_again() {
     if (!held_by_me()) return false;
-    commit(part_->depth, value_of(part_->depth) + 1);
+    commit(part_->depth, depth() + 1);
     return true;
+  }
+  [[nodiscard]] std::uint32_t depth() const {
+    const std::uint32_t depth = value_of(part_->depth);
+    if (depth - 1 >= kDepthMax) [[unlikely]] overwritten();
+    return depth;
   }
   void own(std::uint32_t depth) {
     commit(part_->thread, this_thread());
@@ -92,8 +105,8 @@ class AnyLock {
   // True when that was the last release.
   bool release_own() {
     if (!held_by_me()) throw_not_held();
-    if (value_of(part_->depth) > 1) {
-      commit(part_->depth, value_of(part_->depth) - 1);
+    if (const std::uint32_t times = depth(); times > 1) {
+      commit(part_->depth, times - 1);
       return false;
     }
     disown();
@@ -109,7 +122,12 @@ class AnyLock {
   void acquire_all(std::uint32_t depth);
 
   bool wait_until(Clock::time_point deadline);
+  // False; or throws.
+  bool look_why_not() const;
+  [[noreturn]] void overwritten() const;
   [[noreturn]] static void throw_not_held();
+
+  static constexpr std::uint32_t kDepthMax = 1U << 30;
 
   LockPart* part_;
   Word* waits_;

@@ -42,7 +42,7 @@ void Semaphore::release(std::uint32_t n) {
   try {
     check_release(n);
   } catch (...) {
-    leave();
+    leave();  // a broken guard stays so
     throw;
   }
   give(n);
@@ -56,8 +56,14 @@ std::uint32_t Semaphore::held_by(Slot slot) const {
   return held_in(value_of(user_[slot].taken));
 }
 
-bool Semaphore::take() {
+std::uint32_t Semaphore::available() const {
   const std::uint32_t available = value_of(permits_->available);
+  if (available > INT32_MAX) overwritten();
+  return available;
+}
+
+bool Semaphore::take() {
+  const std::uint32_t available = this->available();
   if (available == 0) return false;
   WideWord& taken = user_[me()].taken;
   commit(taken, value_of(taken) + 1);
@@ -90,7 +96,7 @@ void Semaphore::queue_up(bool on) {
 }
 
 void Semaphore::check_release(std::uint32_t n) {
-  const std::uint64_t after = std::uint64_t{value_of(permits_->available)} + n;
+  const std::uint64_t after = std::uint64_t{available()} + n;
   if (bounded_ && after > bound_) throw ReleasedTooOften("a bounded semaphore was released more often than acquired");
   if (after > INT32_MAX) throw std::overflow_error("a semaphore's value is 2147483647 at most");
 }

@@ -45,6 +45,7 @@ class Semaphore : public Guarded {
   void forget(Slot gone, End end) override;
   void recount() override;
 
+  [[nodiscard]] std::uint32_t available() const;  // throws ProtocolError for what cannot be
   bool take();
   void give(std::uint32_t n);
   void queue_up(bool on);

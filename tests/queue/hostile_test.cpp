@@ -107,16 +107,28 @@ TEST_CASE("overwritten memory is an error, never a crash, in 40,000 random corru
   for (std::uint64_t seed = 0; seed < 4'000; ++seed) run(seed);
 }
 
-TEST_CASE("a queue whose memory was found broken stays so") {
+TEST_CASE("a queue whose memory was found broken stays so, for all of its users") {
   const auto memory = make_memory({});
   SharedQueue queue(memory, 0);
   queue.put(make_item(1));
   const std::uint64_t tail = memory->control().tail.tail;
   memory->control().tail.tail = tail + 4;
   Bytes item;
+  Lease lease;
   CHECK_THROWS_AS(queue.get(item, kNow), ProtocolError);
   memory->control().tail.tail = tail;
   CHECK_THROWS_AS(queue.get(item, kNow), ProtocolError);
   CHECK_THROWS_AS(queue.put(item, kNow), ProtocolError);
-  CHECK(SharedQueue(memory, 0).get(item, kNow) == GetResult::item);
+  SharedQueue other(memory, 1);
+  CHECK_THROWS_AS(other.get(item, kNow), ProtocolError);
+  CHECK_THROWS_AS(other.put(item, kNow), ProtocolError);
+  CHECK_THROWS_AS(other.lease(item, lease, kNow), ProtocolError);
+  CHECK_THROWS_AS(other.size(), ProtocolError);
+  CHECK_THROWS_AS(other.full(), ProtocolError);
+  CHECK_THROWS_AS(other.counts(), ProtocolError);
+  CHECK_THROWS_AS(other.join(kNow), ProtocolError);
+  CHECK_THROWS_AS(other.ready(kNow), ProtocolError);
+  CHECK_THROWS_AS(other.close(), ProtocolError);
+  recover(*memory, 1);  // root does not repair it
+  CHECK_THROWS_AS(SharedQueue(memory, 1).put(item, kNow), ProtocolError);
 }

@@ -196,6 +196,7 @@ class Sequence {
   void recover_slot() {
     recover(*memory_, slot_);
     model_.recover(slot_);
+    queues_[slot_] = std::make_unique<SharedQueue>(memory_, slot_);  // who was recovered is gone; another has its slot
   }
 
   void compare() {

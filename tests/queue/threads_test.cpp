@@ -108,10 +108,10 @@ TEST_CASE("root recovers from users while others are at work") {
   SharedQueue queue(memory, 0);
   std::atomic<bool> end{false};
   std::thread root([&] {
-    SharedQueue dying(memory, 7);
     Bytes item;
     Lease lease;
     while (!end) {
+      SharedQueue dying(memory, 7);  // who was recovered does nothing any more
       (void)dying.lease(item, lease, kNow);
       recover(*memory, 7);
     }

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <thread>
 
 #include <troupe/errors.h>
 
@@ -135,6 +136,58 @@ TEST_CASE("shapes that cannot be are refused") {
   CHECK_THROWS_AS(Condition::memory_size(4, 0), std::invalid_argument);
   CHECK_THROWS_AS(memory_size({Kind::semaphore, 4, 0x80000000}), std::invalid_argument);
   CHECK_THROWS_AS(memory_size({static_cast<Kind>(77), 4}), ProtocolError);
+}
+
+TEST_CASE("a barrier that seems to be doomed already breaks when it is too late") {
+  const auto memory = memory_of<Barrier>(kUsers, 2U);
+  Barrier barrier(memory, 0);
+  Parts parts(memory.bytes());
+  parts.next<GuardPart>();
+  parts.next<BarrierPart>()->doomed = 173;
+  CHECK_THROWS_AS(barrier.wait(Duration::zero()), BrokenBarrierError);  // and does not look at the clock for ever
+}
+
+TEST_CASE("a lock, or what is guarded, that cannot be is an error for all from then on, also for who sleeps") {
+  const SharedMemory memory(Semaphore::memory_size(kUsers));
+  Semaphore::format(memory, kUsers, 0);
+  Parts parts(memory.bytes());
+  auto* guard = parts.next<GuardPart>();
+  auto* permits = parts.next<SemaphorePart>();
+  std::thread sleeper([&] {
+    Semaphore mine(memory, 1);
+    try {
+      mine.acquire();
+      FAIL("it has a permit");
+    } catch (const ProtocolError&) {
+    }
+  });
+  while (permits->sleepers == 0) std::this_thread::yield();
+  permits->available = 0x90000000;
+  Semaphore semaphore(memory, 0);
+  CHECK_THROWS_AS(semaphore.acquire(false), ProtocolError);
+  sleeper.join();
+  permits->available = 1;
+  CHECK_THROWS_AS(semaphore.acquire(false), ProtocolError);
+  CHECK_THROWS_AS(Semaphore(memory, 2).release(), ProtocolError);
+  recover(memory, 1);  // root leaves it so
+  CHECK(guard->lock.is_broken());
+  CHECK_THROWS_AS(check_locks(memory, [](Slot slot) { return slot < kUsers; }), ProtocolError);
+}
+
+TEST_CASE("a lock that seems to be held by nobody who uses it is found by root, and then nobody waits for it") {
+  const auto memory = memory_of<Lock>(kUsers);
+  Lock lock(memory, 0);
+  const auto is_user = [](Slot slot) { return slot < 2; };
+  CHECK(lock.acquire());
+  CHECK_NOTHROW(check_locks(memory, is_user));
+  Parts(memory.bytes()).next<Word>()->store(5);
+  CHECK_THROWS_AS(check_locks(memory, is_user), ProtocolError);
+  break_for_good(memory);
+  CHECK_THROWS_AS(lock.acquire(), ProtocolError);
+  CHECK_THROWS_AS(lock.acquire(false), ProtocolError);
+  CHECK_THROWS_AS(lock.release(), ProtocolError);
+  CHECK_NOTHROW(lock.unlock());  // in a destructor
+  CHECK_THROWS_AS(lock.acquire(), ProtocolError);
 }
 
 TEST_CASE("primitives overwritten at random end in an error at worst") {

@@ -28,6 +28,10 @@
 // abandoned() true; its permits come back; who was notified in vain passes that on; a barrier breaks. Before anybody hears of a
 // death, all this is done.
 //
+// Where a process has overwritten the shared memory, what cannot be is a ProtocolError for all who use that thing, now and ever after, also
+// for those who sleep there; a lock that seems to be held is waited for until that process has ended. (An Event is one word, and any is
+// possible.) In a process that the user forked by himself, all throw std::logic_error, and nothing of its parent's is released.
+//
 // Threads: any.
 namespace troupe {
 
@@ -57,9 +61,10 @@ class AnyLock {
   // Throws NotHeld: a Lock that is free, an RLock that this thread does not hold.
   void release();
 
+  // For std::scoped_lock and its like, whose destructors may not throw: unlock() does nothing where release() would throw.
   void lock() { acquire(); }
   [[nodiscard]] bool try_lock() { return acquire(false); }
-  void unlock() { release(); }
+  void unlock() noexcept;
 
   [[nodiscard]] bool locked() const;
   // For whoever holds it: the holder before died holding it, so what it guards may be half changed.
@@ -108,7 +113,7 @@ class Semaphore {
 
   void lock() { acquire(); }
   [[nodiscard]] bool try_lock() { return acquire(false); }
-  void unlock() { release(); }
+  void unlock() noexcept;
 
  protected:
   Semaphore(std::uint32_t value, bool bounded);
@@ -157,7 +162,7 @@ class Condition {
   void release();
   void lock() { acquire(); }
   [[nodiscard]] bool try_lock() { return acquire(false); }
-  void unlock() { release(); }
+  void unlock() noexcept;
   [[nodiscard]] bool abandoned() const;
 
   // Releases the lock, and has it again when it returns: true if notified, false if `timeout` passed first. Throws NotHeld.
