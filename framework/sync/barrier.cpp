@@ -24,8 +24,9 @@ std::uint32_t Barrier::wait(std::optional<Duration> timeout) {
   const auto deadline = deadline_after(timeout.value_or(options_.timeout));
   enter();
   commit(user_[me()].party, 1);
-  while (leaving()) {
-    if (!sleep(deadline) && leaving()) {
+  // The round before this one has to be over.
+  while (leaving() || state() == acting) {
+    if (!sleep(leaving() ? deadline : Clock::time_point::max()) && leaving()) {
       break_for(0);
       leave_broken();
     }

@@ -1,10 +1,15 @@
 #include "sync/barrier.h"
 
+#include <unistd.h>
+
+#include <atomic>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <new>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 
 #include "support/catch.h"
@@ -122,6 +127,36 @@ TEST_CASE("a Barrier that is aborted or reset during its action is not passed") 
   CHECK_THROWS_AS(barrier.wait(), BrokenBarrierError);
   waiter.join();
   CHECK(barrier.broken() == aborted);
+}
+
+TEST_CASE("who comes during a Barrier's action is of the next round") {
+  const auto memory = memory_of<Barrier>(4U, 2U);
+  std::atomic<pid_t> late_thread = 0;
+  std::thread late;
+  std::uint32_t indices[4] = {9, 9, 9, 9};
+  const auto is_asleep = [&] {
+    if (late_thread == 0) return false;
+    std::ifstream stat("/proc/self/task/" + std::to_string(late_thread) + "/stat");
+    std::string number, name, state;
+    stat >> number >> name >> state;
+    return state == "S";
+  };
+  Barrier barrier(memory, 0, {.action = [&] {
+                    late = std::thread([&] {
+                      Barrier third(memory, 2);
+                      late_thread = ::gettid();
+                      indices[2] = third.wait();
+                    });
+                    await(is_asleep);
+                  }});
+  std::thread other([&] { indices[1] = Barrier(memory, 1).wait(); });
+  await([&] { return barrier.n_waiting() == 1; });
+  indices[0] = barrier.wait();
+  other.join();
+  indices[3] = Barrier(memory, 3).wait(10s);
+  late.join();
+  CHECK(indices[0] + indices[1] == 1);
+  CHECK(indices[2] + indices[3] == 1);
 }
 
 TEST_CASE("the death of a party breaks the Barrier and is named") {
