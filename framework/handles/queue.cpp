@@ -100,7 +100,8 @@ GetOutcome lease(QueuePart& queue, LeasedItem& item, Clock::time_point deadline)
   return static_cast<GetOutcome>(result);
 }
 
-// A lease is its process's own: what a fork of that unwinds is not over. Root hears of it first: whoever is killed in between leaves a lease of an item that root knows to be over.
+// A lease is its process's own: what a fork of that unwinds is not over. Root hears of it first: whoever is killed in between leaves a
+// lease of an item that root knows to be over.
 bool settle(QueuePart& queue, const QueueLease& lease, bool acknowledge) {
   if (!queue.is_here()) return false;
   if (acknowledge && lease.ticket != 0) over(queue, std::span(&lease.ticket, 1));

@@ -14,6 +14,7 @@
 namespace troupe::os {
 namespace {
 
+constexpr const char* kNoRoom = "no room for what processes share, in memory or under its limits (fallocate of a memfd)";
 constexpr int kSizeSeals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 
 int memfd(const char* label) {
@@ -26,7 +27,7 @@ int memfd(const char* label) {
 
 Descriptor make_shared_memory(const char* label, std::size_t size) {
   Descriptor memory(check_call(memfd(label), "memfd_create"));
-  check_call(retry_interrupted([&] { return ::fallocate(memory.get(), 0, 0, static_cast<off_t>(size)); }), "fallocate a memfd");
+  check_call(retry_interrupted([&] { return ::fallocate(memory.get(), 0, 0, static_cast<off_t>(size)); }), kNoRoom);
   check_call(::fcntl(memory.get(), F_ADD_SEALS, kSizeSeals), "fcntl(F_ADD_SEALS)");
   return memory;
 }
@@ -42,7 +43,7 @@ void allocate(const Descriptor& memory, std::size_t offset, std::size_t size) {
   check_call(retry_interrupted([&] {
                return ::fallocate(memory.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(size));
              }),
-             "fallocate a memfd");
+             kNoRoom);
 }
 
 void punch(const Descriptor& memory, std::size_t offset, std::size_t size) {

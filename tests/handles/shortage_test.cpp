@@ -1,9 +1,16 @@
 // Where there are no descriptors, or there is no memory, left for what a handle stands for: one clear error at the call, nothing is left of
 // it, and it works again when there is some.
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -150,6 +157,91 @@ TEST_CASE("where shared memory has no room nothing is made, and it is said") {
     return count_wrong(1, [](rlim_t) { return Limit(RLIMIT_FSIZE, 0); });
   });
   CHECK(code == 0);
+}
+
+namespace {
+
+// From now on, the kernel has no memory for this process's shares.
+void have_no_room() {
+  std::array filter = {
+      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fallocate, 0, 3),
+      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FALLOC_FL_KEEP_SIZE, 0, 1),  // not: to give some back
+      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{.len = filter.size(), .filter = filter.data()};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    throw SystemError(errno, "seccomp");
+}
+
+bool is_told(const std::exception_ptr& thrown) {
+  if (!thrown) return false;
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const SystemError& error) {
+    return error.code().value() == ENOSPC && std::string(error.what()).find("no room for what processes share") != std::string::npos;
+  }
+}
+
+using Item = std::pair<int, std::string>;
+
+Item make_item(int number, std::size_t size) { return {number, std::string(size, static_cast<char>('a' + number % 26))}; }
+
+constexpr int kNotGot = 4;
+
+// What was put before there was no room: so many.
+template <class AnyQueue>
+int put_until_told(AnyQueue to, RawValue<int> put, std::size_t size) {
+  have_no_room();
+  std::exception_ptr thrown;
+  while (!(thrown = thrown_by([&] { to.put(make_item(put.value(), size)); }))) ++put.value();
+  if (!is_told(thrown)) return 1;
+  if (!is_told(thrown_by([&] { to.put(make_item(0, size)); }))) return 2;
+  // A large item of a queue that is first in, first out needs an entry while it is read.
+  const auto got = thrown_by([&] { static_cast<void>(to.get()); });
+  return !got ? 0 : is_told(got) ? kNotGot : 3;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("where a queue has no room to grow a put says so, and the queue goes on", "", Queue<Item>, LifoQueue<Item>, PriorityQueue<Item>) {
+  const std::size_t size = GENERATE(100U, 100'000U);  // in the queue itself, or in a block
+  const troupe::test::Leftovers leftovers;
+  TestType queue;
+  queue.put(make_item(0, size));
+  const RawValue<int> put(1);
+  CAPTURE(size);
+  Process producer(put_until_told<TestType>, queue, put, size);
+  producer.start();
+  producer.join();
+  const int code = producer.exitcode().value_or(-1);
+  REQUIRE((code == 0 || code == kNotGot));
+  const int left = put.value() - (code == 0 ? 1 : 0);
+  CHECK(queue.qsize() == static_cast<std::size_t>(left));
+  constexpr int kMore = 300;
+  for (int i = 0; i < kMore; ++i) queue.put(make_item(i, size));
+  queue.close();
+  int got = 0;
+  for (const Item& item : queue) got += item == make_item(item.first, size) ? 1 : 0;
+  CHECK(got == left + kMore);
+}
+
+TEST_CASE("where blocks have no room one that is made says so, and those that are there go on") {
+  const troupe::test::Leftovers leftovers;
+  auto [ours, theirs] = Pipe({.block_bytes = 1 << 20});
+  run(Process(
+      [](Connection pipe) {
+        const Block first = pipe.make_block(1000);
+        have_no_room();
+        if (!is_told(thrown_by([&] { static_cast<void>(pipe.make_block(500'000)); }))) return 1;
+        pipe.send(first);
+        return 0;
+      },
+      theirs));
+  CHECK(ours.recv<Block>().size() == 1000);
+  CHECK(ours.make_block(500'000).size() == 500'000);
 }
 
 TEST_CASE("who has no descriptor left for a handle that it gets is told, and may get it again") {
