@@ -46,10 +46,10 @@ class Patience {
   static constexpr std::uint32_t kLeast = 4;
   static constexpr std::uint32_t kProbe = 160;  // both sides have to wake up first
   static constexpr std::uint32_t kRests = 64;   // waits between two probes
-  static constexpr int kLooksAtFirst = 2;
-  static constexpr int kLooksPerClock = 1;
+  static constexpr int kLooksAtFirst = 8;
+  static constexpr int kLooksPerClock = 4;
   // Each look takes the cache line from who is about to change it: the two would go on in lockstep, one line each way for each change.
-  static constexpr int kPausesPerLook = 32;
+  static constexpr int kPausesPerLook = 8;
 
   template <class Happened>
   static bool looks(int count, Happened& happened) {
