@@ -384,18 +384,7 @@ std::vector<Scenario> scenarios() {
 }
 
 void kill_in_all(std::size_t stride, std::size_t kills_min) {
-  const Leftovers leftovers;
-  const OneCpu one_cpu;
-  Sweep sum;
-  for (const Scenario& scenario : scenarios()) {
-    const Sweep sweep = kill_in(scenario, stride);
-    INFO(sweep.first_failure);
-    CHECK(sweep.failures == 0);
-    sum.points += sweep.points, sum.missed += sweep.missed;
-  }
-  WARN(sum.points << " kills");
-  CHECK(sum.points >= kills_min);
-  CHECK(sum.missed <= sum.points / 50);
+  check_kills(scenarios(), [=](const Scenario& scenario) { return kill_in(scenario, stride); }, kills_min);
 }
 
 }  // namespace

@@ -326,18 +326,7 @@ PipeShape over_sockets() {
 }
 
 void kill_in_all(PipeShape shape, std::size_t stride, std::size_t kills_min) {
-  const Leftovers leftovers;
-  const OneCpu one_cpu;
-  Sweep all;
-  for (const Scenario& scenario : scenarios(shape)) {
-    const Sweep sweep = kill_in(scenario, stride);
-    INFO(sweep.first_failure);
-    CHECK(sweep.failures == 0);
-    all.points += sweep.points, all.missed += sweep.missed;
-  }
-  WARN(all.points << " kills");
-  CHECK(all.points >= kills_min);
-  CHECK(all.missed <= all.points / 50);
+  check_kills(scenarios(shape), [=](const Scenario& scenario) { return kill_in(scenario, stride); }, kills_min);
 }
 
 void leave_locks(Memory, Side, shared::Slot) {}

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "os/affinity.h"
 #include "pipe_support.h"
+#include "support/kill_sweep.h"
 #include "support/stepper.h"
 #include "support/survivors.h"
 
@@ -106,32 +106,7 @@ class Play {
 // At every so-manieth instruction.
 inline troupe::test::Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_all,
                                    bool to_first_failure = false) {
-  troupe::test::Sweep sweep;
-  troupe::test::Path path;
-  const std::size_t end = Play(scenario, path).walk();
-  for (std::size_t at = 0; at < end + stride; at += stride) {
-    auto play = std::make_unique<Play>(scenario, path);
-    if (!play->to(std::min(at, end))) {
-      play.reset(), play = std::make_unique<Play>(scenario, path);
-      if (!play->step_to(std::min(at, end))) ++sweep.missed;
-    }
-    const std::string wrong = play->kill(recover);
-    sweep.count(wrong.empty() ? "" : scenario.name + ", instruction " + std::to_string(at) + ": " + wrong);
-    if (to_first_failure && sweep.failures != 0) break;
-  }
-  return sweep;
+  return troupe::test::kill_in_plays<Play>(scenario, stride, recover, to_first_failure);
 }
-
-// On one CPU nobody spins: that is a lot of instructions which all look the same.
-class OneCpu {
- public:
-  OneCpu() { troupe::os::set_allowed_cpus({troupe::os::current_cpu()}); }
-  ~OneCpu() { troupe::os::set_allowed_cpus(cpus_); }
-  OneCpu(const OneCpu&) = delete;
-  OneCpu& operator=(const OneCpu&) = delete;
-
- private:
-  std::vector<int> cpus_ = troupe::os::allowed_cpus();
-};
 
 }  // namespace pipe_test

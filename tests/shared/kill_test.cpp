@@ -5,11 +5,11 @@
 #include <memory>
 #include <new>
 
-#include "os/affinity.h"
 #include "os/futex.h"
 #include "os/memory.h"
 #include "shared/kept_lock.h"
 #include "support/catch.h"
+#include "support/kill_sweep.h"
 #include "support/leftovers.h"
 #include "support/stepper.h"
 #include "support/survivors.h"
@@ -215,47 +215,11 @@ class Play {
 };
 
 Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_victim, bool to_first_failure = false) {
-  Sweep sweep;
-  Path path;
-  const std::size_t end = Play(scenario, path).walk();
-  for (std::size_t at = 0; at < end + stride; at += stride) {
-    auto play = std::make_unique<Play>(scenario, path);
-    if (!play->to(std::min(at, end))) {  // it took another way this time
-      play.reset(), play = std::make_unique<Play>(scenario, path);
-      if (!play->step_to(std::min(at, end))) ++sweep.missed;
-    }
-    const std::string wrong = play->kill(recover);
-    sweep.count(wrong.empty() ? "" : scenario.name + ", instruction " + std::to_string(at) + ": " + wrong);
-    if (to_first_failure && sweep.failures != 0) break;
-  }
-  return sweep;
+  return kill_in_plays<Play>(scenario, stride, recover, to_first_failure);
 }
 
-// On one CPU nobody spins: that is a lot of instructions which all look the same.
-class OneCpu {
- public:
-  OneCpu() { os::set_allowed_cpus({os::current_cpu()}); }
-  ~OneCpu() { os::set_allowed_cpus(cpus_); }
-  OneCpu(const OneCpu&) = delete;
-  OneCpu& operator=(const OneCpu&) = delete;
-
- private:
-  std::vector<int> cpus_ = os::allowed_cpus();
-};
-
 void kill_in_all(std::size_t stride, std::size_t kills_min) {
-  const Leftovers leftovers;
-  const OneCpu one_cpu;
-  Sweep all;
-  for (const Scenario& scenario : scenarios()) {
-    const Sweep sweep = kill_in(scenario, stride);
-    INFO(sweep.first_failure);
-    CHECK(sweep.failures == 0);
-    all.points += sweep.points, all.missed += sweep.missed;
-  }
-  WARN(all.points << " kills");
-  CHECK(all.points >= kills_min);
-  CHECK(all.missed <= all.points / 50);
+  check_kills(scenarios(), [=](const Scenario& scenario) { return kill_in(scenario, stride); }, kills_min);
 }
 
 // At every change of the memory, of which nobody else knows; recovery is done twice, as if root had been interrupted.

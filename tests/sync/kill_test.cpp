@@ -5,9 +5,9 @@
 #include <memory>
 #include <random>
 
-#include "os/affinity.h"
 #include "os/futex.h"
 #include "support/catch.h"
+#include "support/kill_sweep.h"
 #include "support/leftovers.h"
 #include "support/stepper.h"
 #include "support/survivors.h"
@@ -186,18 +186,6 @@ void wake_without_recovery(Memory memory) {
   }
 }
 
-// On one CPU nobody spins: that is a lot of instructions which all look the same.
-class OneCpu {
- public:
-  OneCpu() { os::set_allowed_cpus({os::current_cpu()}); }
-  ~OneCpu() { os::set_allowed_cpus(cpus_); }
-  OneCpu(const OneCpu&) = delete;
-  OneCpu& operator=(const OneCpu&) = delete;
-
- private:
-  std::vector<int> cpus_ = os::allowed_cpus();
-};
-
 unsigned seed() {
   const char* chosen = std::getenv("TROUPE_TEST_SEED");
   return chosen != nullptr ? static_cast<unsigned>(std::atoi(chosen)) : std::random_device()();
@@ -223,21 +211,15 @@ TEST_CASE("at every change of memory, recovery from a death there leaves it in o
 namespace {
 
 void kill_in_all(std::size_t points_each, std::size_t kills_min) {
-  const Leftovers leftovers;
-  const OneCpu one_cpu;
   const unsigned chosen = seed();
   INFO("TROUPE_TEST_SEED=" << chosen);
   std::mt19937 random(chosen);
-  Sweep all;
-  for (const Scenario& scenario : scenarios()) {
-    const Sweep sweep = kill_in(scenario, {.most = points_each, .random = static_cast<unsigned>(random())});
-    INFO(sweep.first_failure);
-    CHECK(sweep.failures == 0);
-    all.points += sweep.points, all.missed += sweep.missed;
-  }
-  WARN(all.points << " kills, TROUPE_TEST_SEED=" << chosen);
-  CHECK(all.points >= kills_min);
-  CHECK(all.missed <= all.points / 50);
+  check_kills(
+      scenarios(),
+      [&](const Scenario& scenario) {
+        return kill_in(scenario, {.most = points_each, .random = static_cast<unsigned>(random())});
+      },
+      kills_min, ", TROUPE_TEST_SEED=" + std::to_string(chosen));
 }
 
 }  // namespace
