@@ -52,13 +52,25 @@ template <class Sink>
     return true;
   }
   if (record.large.block == 0) return false;
-  const Lease lease = hold(record, leases != nullptr);
+  const auto lease = hold(record, leases != nullptr);
+  if (!lease) return take_large(held, cursor, record, sink), true;
   LogReader::pass(cursor, record);
   reader_.commit(cursor);
   held.release();
   after_taking();
-  hand_over(lease, sink, leases);
+  hand_over(*lease, sink, leases);
   return true;
+}
+
+// Without an entry, and the memory that one may need: the item is copied out under the lock, so others wait for that.
+template <class Sink>
+[[gnu::noinline]] void SharedQueue::take_large(Held& held, LogReader::Cursor& cursor, const LogReader::Record& record, const Sink& sink) {
+  blocks_.read(record.large.block, sink(record.large.size));
+  LogReader::pass(cursor, record);
+  reader_.commit_freeing(cursor, record.large.block);
+  held.release();
+  signal_all(control().room.blocks);
+  after_taking();
 }
 
 // Copies items out, and into leases, up to `most` or to a large one; `record` is the last one looked at.
@@ -86,11 +98,16 @@ template <class Sink>
   return count;
 }
 
-Lease SharedQueue::hold(const LogReader::Record& record, bool leased) {
+// Of a large item. Nothing if there is no entry for one that is to be got without a lease: that does not need it.
+std::optional<Lease> SharedQueue::hold(const LogReader::Record& record, bool leased) {
   blocks_.check(record.large.block, record.large.size);
-  const auto lease = leases_.hold(record.start, record.large, leased ? Leases::State::held : Leases::State::fetched);
-  if (!lease) throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
-  return *lease;
+  try {
+    if (const auto lease = leases_.hold(record.start, record.large, leased ? Leases::State::held : Leases::State::fetched)) return lease;
+  } catch (const SystemError&) {
+    if (leased) throw;
+  }
+  if (leased) throw std::length_error("all leases of this queue are taken: see QueueOptions::leases_max");
+  return {};
 }
 
 template <class Sink>

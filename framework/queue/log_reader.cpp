@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "queue/blocks.h"
 #include "queue/waiting.h"
 
 namespace troupe::queue {
@@ -14,15 +15,32 @@ bool LogReader::refresh(std::uint64_t head) {
   return tail != head;
 }
 
+void LogReader::commit_freeing(const Cursor& cursor, std::uint64_t block) {
+  GetSide& get = memory_.control().get;
+  get.stage_head.store(cursor.head, std::memory_order_release);
+  get.stage_block.store(block, std::memory_order_release);
+  commit(cursor);
+  free_staged();
+}
+
+// Whoever is killed here has it freed by finish().
+void LogReader::free_staged() {
+  Word& block = memory_.control().get.stage_block;
+  Blocks::free(memory_, block.load(std::memory_order_relaxed));
+  block.store(0, std::memory_order_release);
+}
+
 // The number of dropped items is staged like the others; where nothing is dropped it stays what it is.
-void LogReader::commit_dropped(const Cursor& cursor) {
+void LogReader::commit_dropped(const Cursor& cursor, std::uint64_t block) {
   Head& head = memory_.control().head;
   const std::uint64_t dropped = head.dropped.load(std::memory_order_relaxed) + cursor.count - head.count.load(std::memory_order_relaxed);
   const std::uint64_t before = head.head.load(std::memory_order_relaxed);
   memory_.control().get.stage_head.store(cursor.head, std::memory_order_release);
   memory_.control().get.stage_dropped.store(dropped, std::memory_order_release);
+  memory_.control().get.stage_block.store(block, std::memory_order_release);
   store(cursor);
   head.dropped.store(dropped, std::memory_order_release);
+  free_staged();
   if ((before ^ cursor.head) >> memory_.constants.segment_shift != 0) give_back_segments(kNow);
 }
 
@@ -43,11 +61,14 @@ void LogReader::finish(const QueueMemory& memory) {
   Head& head = memory.control().head;
   if (head.head.load(std::memory_order_acquire) != get.stage_head.load(std::memory_order_acquire)) {
     get.stage_dropped.store(head.dropped.load(std::memory_order_relaxed), std::memory_order_relaxed);  // only drops stage it anew
+    get.stage_block.store(0, std::memory_order_relaxed);
     return;
   }
   head.count.store(get.stage_count.load(std::memory_order_relaxed), std::memory_order_release);
   head.bytes.store(get.stage_bytes.load(std::memory_order_relaxed), std::memory_order_release);
   head.dropped.store(get.stage_dropped.load(std::memory_order_relaxed), std::memory_order_release);
+  Blocks::free(memory, get.stage_block.load(std::memory_order_relaxed));  // nothing if that was done
+  get.stage_block.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace troupe::queue

@@ -51,8 +51,10 @@ class LogReader {
   }
 
   void commit(const Cursor& cursor);
-  // The same for items that nobody gets, because newer ones need their room.
-  void commit_dropped(const Cursor& cursor);
+  // The same for a large item that was read before it; frees its block.
+  void commit_freeing(const Cursor& cursor, std::uint64_t block);
+  // The same for items that nobody gets, because newer ones need their room. With `block`, one of them is large, and lay there.
+  void commit_dropped(const Cursor& cursor, std::uint64_t block);
 
   // Gives back the segments that were read; one killed in commit() leaves that to the next who needs it.
   bool give_back_segments(Clock::time_point deadline);
@@ -65,6 +67,7 @@ class LogReader {
  private:
   [[nodiscard]] bool refresh(std::uint64_t head);
   void store(const Cursor& cursor);
+  void free_staged();
 
   const QueueMemory& memory_;
   Segments& segments_;
@@ -109,6 +112,7 @@ class LogReader {
   }
 }
 
+// What else is staged is staged before.
 inline void LogReader::store(const Cursor& cursor) {
   GetSide& get = memory_.control().get;
   Head& head = memory_.control().head;

@@ -96,16 +96,10 @@ bool SharedQueue::drop_oldest() {
   auto cursor = reader_.begin();
   LogReader::Record record;
   if (!reader_.peek(cursor, record)) return false;
-  std::optional<Lease> lease;
-  if (record.large.block != 0) {
-    blocks_.check(record.large.block, record.large.size);
-    lease = leases_.hold(record.start, record.large, Leases::State::fetched);
-    if (!lease) return false;
-  }
+  if (record.large.block != 0) blocks_.check(record.large.block, record.large.size);
   LogReader::pass(cursor, record);
-  reader_.commit_dropped(cursor);
+  reader_.commit_dropped(cursor, record.large.block);
   held.release();
-  if (lease) leases_.acknowledge(*lease);
   signal_all(control().room.blocks);
   after_taking();
   return true;

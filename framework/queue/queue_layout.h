@@ -45,7 +45,7 @@ namespace troupe::queue {
 // What makes this survive kill -9 at any instruction: see log_writer.h, log_reader.h, segments.h, blocks.h, leases.h,
 // ordered_items.h and recover.h.
 inline constexpr std::uint64_t kQueueMagic = 0x6575657571707254;  // "Trpqueue"
-inline constexpr std::uint32_t kQueueVersion = 4;
+inline constexpr std::uint32_t kQueueVersion = 5;
 inline constexpr std::size_t kLine = 128;  // two cache lines, because CPUs fetch them in pairs
 
 using Word = std::atomic<std::uint64_t>;
@@ -108,7 +108,8 @@ struct alignas(kLine) GetSide {
   Word stage_count;
   Word stage_bytes;
   Word stage_dropped;
-  Word tail_seen;  // Tail as it was when we last seemed empty
+  Word stage_block;  // the block that is free after this commit; 0 but for one that has no entry
+  Word tail_seen;    // Tail as it was when we last seemed empty
 };
 
 struct alignas(kLine) Head {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -171,7 +172,9 @@ class SharedQueue {
   std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, const Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
   void hand_over(const Lease& lease, const Sink& sink, LeaseRoom* leases);
-  Lease hold(const LogReader::Record& record, bool leased);
+  template <class Sink>
+  void take_large(Held& held, LogReader::Cursor& cursor, const LogReader::Record& record, const Sink& sink);
+  std::optional<Lease> hold(const LogReader::Record& record, bool leased);
   template <class Sink>
   bool take_ordered(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>

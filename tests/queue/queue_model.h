@@ -51,7 +51,6 @@ class QueueModel {
     while (!has_room(size)) {
       if (options_.overflow == Overflow::drop_newest) return ++dropped_newest, PutResult::dropped;
       if (options_.overflow != Overflow::drop_oldest || log.empty()) return PutResult::full;
-      if (!is_ordered() && is_large(log.front().size) && !has_entry()) return PutResult::full;
       is_ordered() ? log.pop_back() : log.pop_front();
       ++dropped_oldest;
     }
@@ -73,7 +72,7 @@ class QueueModel {
     for (const Item& item : log) {
       const bool large = is_large(item.size);
       if (next.items.size() == most || (large && !next.items.empty())) break;
-      if ((leased || large) && entries-- == 0) {
+      if (leased && entries-- == 0) {
         next.no_entry = next.items.empty();
         break;
       }
@@ -144,7 +143,6 @@ class QueueModel {
   }
   [[nodiscard]] bool is_large(std::size_t size) const { return size > small_max_; }
   [[nodiscard]] std::size_t used_entries() const { return held.size() + returned.size() + dead.size(); }
-  [[nodiscard]] bool has_entry() const { return used_entries() < options_.leases_max; }
   [[nodiscard]] std::uint64_t bytes() const {
     std::uint64_t sum = 0;
     for (const Item& item : log) sum += item.size;

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <ctime>
 #include <thread>
@@ -166,6 +168,33 @@ TEST_CASE("who waits is woken by an item, by room, by the end, by the last lease
   std::thread getter([&] { CHECK(other.get(others_item) == GetResult::ended); });
   queue.acknowledge(lease);
   getter.join();
+}
+
+TEST_CASE("large items are got, by several at once, and dropped, though all leases are taken") {
+  constexpr std::uint64_t kItems = 200;
+  const auto memory = make_memory({.items_max = kItems, .overflow = Overflow::drop_oldest, .leases_max = 1});
+  SharedQueue queue(memory, 0);
+  Bytes item;
+  Lease lease, refused;
+  REQUIRE(queue.put(make_item(0)) == PutResult::done);
+  REQUIRE(queue.lease(item, lease) == GetResult::item);
+  for (std::uint64_t i = 0; i <= kItems; ++i) REQUIRE(queue.put(make_item(i, 20'000)) == PutResult::done);
+  CHECK(queue.counts().dropped_oldest == 1);
+  CHECK_THROWS_AS(queue.lease(item, refused, kNow), std::length_error);
+  queue.close();
+  std::array<std::atomic<int>, kItems + 1> got{};
+  std::vector<std::thread> consumers;
+  for (std::uint32_t slot = 1; slot <= 3; ++slot) {
+    consumers.emplace_back([&, slot] {
+      SharedQueue mine(memory, slot);
+      Bytes bytes;
+      while (mine.get(bytes, kNow) == GetResult::item) ++got[read_item(bytes)];
+    });
+  }
+  for (auto& consumer : consumers) consumer.join();
+  for (std::uint64_t i = 0; i <= kItems; ++i) CHECK(got[i] == (i == 0 ? 0 : 1));
+  CHECK(Blocks::used(*memory) == 0);
+  CHECK(queue.acknowledge(lease));
 }
 
 TEST_CASE("who waits for more room than there is sleeps") {

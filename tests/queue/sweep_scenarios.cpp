@@ -55,6 +55,8 @@ void add_gets(std::vector<Scenario>& all) {
                  {{range(1, 2 * kPerSegment + 9)}, {range(2 * kPerSegment + 4, 2 * kPerSegment + 9)}}, one_by_one(1)});
   all.push_back({"get a large item", tiny_options(), [](const Memory& m) { put(m, 1001, 1003); }, victim(gets(2)),
                  {{range(1001, 1003)}, {range(1002, 1003)}, {range(1003, 1003)}}, one_by_one(2)});
+  all.push_back({"get a large item without an entry", tiny_options({.leases_max = 1}), [](const Memory& m) { put(m, 1001, 1003), lease(m, 1); },
+                 victim(gets(2)), {{one(1001, 2) + range(1002, 1003)}, {one(1001, 2) + one(1003)}, {one(1001, 2)}}, one_by_one(2)});
   all.push_back({"get what was returned", tiny_options(), [](const Memory& m) { put(m, 1, 3), lease(m, 2), recover(*m, kCorpse); }, victim(gets(2)),
                  {{one(1, 2) + one(2, 2) + one(3)}, {one(1, 3) + one(2, 2) + one(3)}, {one(2, 2) + one(3)}, {one(2, 3) + one(3)}, {one(3)}}, {0, 2, 4}});
 }
