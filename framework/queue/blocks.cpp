@@ -50,6 +50,10 @@ Word& state(const QueueMemory& memory, BlockId block) { return state(memory, cla
 std::uint64_t offset_of(const QueueMemory& memory, BlockId block) {
   return memory.geometry.blocks + class_of(block) * memory.constants.blocks_bytes + index_of(block) * class_bytes(memory, class_of(block));
 }
+// Also while it is free.
+bool keeps_memory(const QueueMemory& memory, std::uint32_t size_class, std::uint32_t index) {
+  return index < memory.constants.blocks_kept && class_bytes(memory, size_class) <= kBlockKeptMax;
+}
 std::uint32_t used_of(const QueueMemory& memory, std::uint32_t size_class) {
   return std::min(memory.control().blocks[size_class].used.load(std::memory_order_acquire), class_count(memory, size_class));
 }
@@ -77,6 +81,8 @@ std::optional<BlockId> Blocks::write(std::span<const std::byte> bytes) {
   const std::uint64_t size = std::max(std::bit_ceil(bytes.size()), class_bytes(memory_, 0));
   const auto block = take(static_cast<std::uint32_t>(std::countr_zero(size)) - memory_.constants.block_shift);
   if (!block) return {};
+  HalfWord& spare = memory_.control().leases.spare;
+  if (spare.load(std::memory_order_relaxed) == 0) spare.store(1, std::memory_order_relaxed);
   try {
     const int fd = memory_.descriptor().get();
     const auto call = [&](std::size_t done, off_t offset) { return ::pwrite(fd, bytes.data() + done, bytes.size() - done, offset); };
@@ -145,14 +151,28 @@ void Blocks::free(const QueueMemory& memory, BlockId block) {
   Word& word = state(memory, block);
   std::uint64_t seen = word.load(std::memory_order_acquire);
   if (generation_of(seen) != generation_of(block) || state_of(seen) == State::free) return;
-  const std::uint64_t bytes = class_bytes(memory, class_of(block));
-  if (index_of(block) >= memory.constants.blocks_kept || bytes > kBlockKeptMax) give_back(memory, offset_of(memory, block), bytes);
+  if (!keeps_memory(memory, class_of(block), index_of(block))) give_back(memory, offset_of(memory, block), class_bytes(memory, class_of(block)));
   while (generation_of(seen) == generation_of(block) && state_of(seen) != State::free) {
     if (!word.compare_exchange_weak(seen, state_word(generation_of(block), 0, State::free), std::memory_order_seq_cst)) continue;
     HalfWord& hint = memory.control().blocks[class_of(block)].hint;
     if (hint.load(std::memory_order_relaxed) > index_of(block)) hint.store(index_of(block), std::memory_order_relaxed);
     return;
   }
+}
+
+// As if something was written to each.
+bool Blocks::give_back_spare() {
+  bool all = true;
+  for (std::uint32_t c = 0; c < memory_.constants.block_classes; ++c) {
+    for (std::uint32_t i = 0; i < used_of(memory_, c) && keeps_memory(memory_, c, i); ++i) {
+      const auto block = take(c, i);
+      all = all && block;
+      if (!block) continue;
+      give_back(memory_, offset_of(memory_, *block), class_bytes(memory_, c));
+      free(*block);
+    }
+  }
+  return all;
 }
 
 void Blocks::free_written_by(const QueueMemory& memory, Owner writer) {

@@ -43,6 +43,9 @@ class Blocks {
   static void free(const QueueMemory& memory, BlockId block);
   void free(BlockId block) { free(memory_, block); }
 
+  // The memory that free blocks have kept goes back to the kernel. False if blocks that keep theirs are in use.
+  bool give_back_spare();
+
   // Frees all that `writer` was writing; for root.
   static void free_written_by(const QueueMemory& memory, Owner writer);
 

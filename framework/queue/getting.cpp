@@ -19,14 +19,32 @@ template <class Sink>
   return take_patiently(sink, leases, most, deadline);
 }
 
+// Who has waited for long gives back what is spare before it sleeps on.
 template <class Sink>
 [[gnu::noinline]] GetResult SharedQueue::take_patiently(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
+  if (deadline != kNow && control().leases.spare.load(std::memory_order_relaxed) != 0) {
+    const auto idle = deadline_after(Duration(memory_->constants.idle));
+    if (idle < deadline) {
+      const GetResult result = take_until(sink, leases, most, idle);
+      if (result != GetResult::empty) return result;
+      Held held(get_lock(), deadline);
+      if (held) give_back_spare(deadline);
+    }
+  }
+  return take_until(sink, leases, most, deadline);
+}
+
+template <class Sink>
+GetResult SharedQueue::take_until(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline) {
   Waiter waiter(*memory_, control().items, &may_have_items, deadline);
   for (;;) {
     Held held(get_lock(), lock_deadline(deadline));
     if (!held) return GetResult::empty;
     if (take_some(held, sink, leases, most)) [[likely]] return GetResult::item;
-    if (closed() && is_drained()) return GetResult::ended;
+    if (closed() && is_drained()) {
+      give_back_spare(lock_deadline(deadline));
+      return GetResult::ended;
+    }
     held.release();
     if (!waiter.again(producers_, &may_have_items)) return GetResult::empty;
   }
@@ -52,25 +70,24 @@ template <class Sink>
     return true;
   }
   if (record.large.block == 0) return false;
-  const auto lease = hold(record, leases != nullptr);
-  if (!lease) return take_large(held, cursor, record, sink), true;
-  LogReader::pass(cursor, record);
-  reader_.commit(cursor);
-  held.release();
-  after_taking();
-  hand_over(*lease, sink, leases);
+  take_large(held, sink, leases);
   return true;
 }
 
-// Without an entry, and the memory that one may need: the item is copied out under the lock, so others wait for that.
+// By way of an entry. Without one, and the memory that it may need, the item is copied out under the lock, so that others wait for that.
 template <class Sink>
-[[gnu::noinline]] void SharedQueue::take_large(Held& held, LogReader::Cursor& cursor, const LogReader::Record& record, const Sink& sink) {
-  blocks_.read(record.large.block, sink(record.large.size));
+[[gnu::noinline]] void SharedQueue::take_large(Held& held, const Sink& sink, LeaseRoom* leases) {
+  auto cursor = reader_.begin();
+  LogReader::Record record;
+  if (!reader_.peek(cursor, record) || record.large.block == 0) QueueMemory::throw_corrupt("a record that changes");
+  const auto lease = hold(record, leases != nullptr);
+  if (!lease) blocks_.read(record.large.block, sink(record.large.size));
   LogReader::pass(cursor, record);
-  reader_.commit_freeing(cursor, record.large.block);
+  lease ? reader_.commit(cursor) : reader_.commit_freeing(cursor, record.large.block);
   held.release();
-  signal_all(control().room.blocks);
+  if (!lease) signal_all(control().room.blocks);
   after_taking();
+  if (lease) hand_over(*lease, sink, leases);
 }
 
 // Copies items out, and into leases, up to `most` or to a large one; `record` is the last one looked at.
@@ -185,6 +202,23 @@ void SharedQueue::hand_over(const Lease& lease, const Sink& sink, LeaseRoom* lea
     throw;
   }
   if (!leases) acknowledge(lease);
+}
+
+// Under the get lock. Whoever makes something that may be spare says so afterwards, and so do we where something is left. What the kernel
+// has no memory for is not worth an error.
+void SharedQueue::give_back_spare(Clock::time_point deadline) {
+  HalfWord& spare = control().leases.spare;
+  if (spare.load(std::memory_order_relaxed) == 0) return;
+  spare.store(0, std::memory_order_seq_cst);
+  bool all = false;
+  try {
+    all = ordered_ ? items_.give_back_spare() : reader_.give_back_spare(deadline);
+    all = (ordered_ || leases_.give_back_spare()) && all;
+    all = blocks_.give_back_spare() && all;
+  } catch (const SystemError&) {
+  }
+  if (!all) spare.store(1, std::memory_order_seq_cst);
+  signal_all(control().room.blocks);  // we had some for a moment
 }
 
 // Of a closed queue whose log seemed empty: nothing came before it was closed, and nothing will come back.

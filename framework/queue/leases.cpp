@@ -31,21 +31,45 @@ void for_each(const QueueMemory& memory, std::uint32_t used, Look look) {
 
 }  // namespace
 
-std::optional<std::uint32_t> Leases::free_entry() {
+// `with_data`: one for a small item, preferably one that has its memory.
+std::optional<std::uint32_t> Leases::free_entry(bool with_data) {
   const auto is_free = [&](std::uint32_t i) { return memory_.entry(i).state.load(std::memory_order_acquire) == 0; };
-  const std::uint32_t before = used(memory_);
-  const std::uint32_t first = std::min(hint_.load(std::memory_order_relaxed), before);
-  for (std::uint32_t i = first; i < before; ++i)
+  const std::uint32_t before = used(memory_), ready = with_data ? std::min(filled(memory_), before) : before;
+  const std::uint32_t first = std::min(hint_.load(std::memory_order_relaxed), ready);
+  for (std::uint32_t i = first; i < ready; ++i)
     if (is_free(i)) return i;
   for (std::uint32_t i = 0; i < first; ++i)
     if (is_free(i)) return i;
-  if (before == memory_.constants.leases_max) return {};
+  std::uint32_t next = ready;
+  while (next < before && !is_free(next)) ++next;
+  if (next == memory_.constants.leases_max) return {};
+  if (next == before) {
+    os::allocate(memory_.descriptor(), memory_.geometry.entries + next * sizeof(LeaseEntry), sizeof(LeaseEntry));
+    if (!is_free(next)) QueueMemory::throw_corrupt("a lease that was never made");
+    heap().used.store(next + 1, std::memory_order_release);
+  }
+  if (with_data) fill(next);
+  return next;
+}
+
+// Gives memory to the small items of all entries up to this one.
+void Leases::fill(std::uint32_t entry) {
   const Geometry& geometry = memory_.geometry;
-  os::allocate(memory_.descriptor(), geometry.entries + before * sizeof(LeaseEntry), sizeof(LeaseEntry));
-  os::allocate(memory_.descriptor(), geometry.lease_data + before * geometry.lease_stride, geometry.lease_stride);
-  if (!is_free(before)) QueueMemory::throw_corrupt("a lease that was never made");
-  heap().used.store(before + 1, std::memory_order_release);
-  return before;
+  const std::uint32_t from = filled(memory_);
+  os::allocate(memory_.descriptor(), geometry.lease_data + from * geometry.lease_stride, (entry + 1 - from) * geometry.lease_stride);
+  heap().filled.store(entry + 1, std::memory_order_relaxed);
+  heap().spare.store(1, std::memory_order_relaxed);
+}
+
+// Of an entry that is free, nobody looks at the item.
+bool Leases::give_back_spare() {
+  const Geometry& geometry = memory_.geometry;
+  std::uint32_t end = std::min(filled(memory_), used(memory_));
+  while (end > 0 && memory_.entry(end - 1).state.load(std::memory_order_acquire) == 0) --end;
+  heap().filled.store(end, std::memory_order_release);
+  const std::uint64_t rest = memory_.constants.leases_max - end;
+  if (rest > 0) os::punch(memory_.descriptor(), geometry.lease_data + end * geometry.lease_stride, rest * geometry.lease_stride);
+  return end == 0;
 }
 
 Lease Leases::become(std::uint32_t entry, State state, std::uint32_t deliveries) {
@@ -56,7 +80,7 @@ Lease Leases::become(std::uint32_t entry, State state, std::uint32_t deliveries)
 }
 
 std::optional<Lease> Leases::hold(std::uint64_t position, const LargeItem& item, State as) {
-  const auto i = free_entry();
+  const auto i = free_entry(false);
   if (!i) return {};
   LeaseEntry& entry = memory_.entry(*i);
   entry.position.store(position, std::memory_order_relaxed);

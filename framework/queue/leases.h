@@ -72,6 +72,9 @@ class Leases {
   [[nodiscard]] std::optional<Lease> take_returned();
   [[nodiscard]] std::optional<Lease> take_dead();
 
+  // Under the get lock: the memory of small items behind the last lease goes back to the kernel. False if some is left.
+  bool give_back_spare();
+
   // Where the item is: its bytes, or the block that holds them. Throws ProtocolError.
   struct Item {
     std::span<const std::byte> bytes;
@@ -101,7 +104,11 @@ class Leases {
   [[nodiscard]] static std::uint32_t used(const QueueMemory& memory) {
     return std::min(memory.control().leases.used.load(std::memory_order_acquire), memory.constants.leases_max);
   }
-  [[nodiscard]] std::optional<std::uint32_t> free_entry();
+  [[nodiscard]] static std::uint32_t filled(const QueueMemory& memory) {
+    return std::min(memory.control().leases.filled.load(std::memory_order_relaxed), memory.constants.leases_max);
+  }
+  [[nodiscard]] std::optional<std::uint32_t> free_entry(bool filled);
+  void fill(std::uint32_t entry);
   [[nodiscard]] Lease become(std::uint32_t entry, State state, std::uint32_t deliveries);
   [[nodiscard]] std::optional<Lease> take_first(State from, State to);
   static bool settle(const QueueMemory& memory, std::uint32_t entry, std::uint64_t seen, Owner me);
@@ -117,8 +124,8 @@ class Leases {
 
 [[gnu::always_inline]] inline bool Leases::hold(std::uint64_t position, std::span<const std::byte> bytes, Lease& lease) {
   std::uint32_t i = hint_.load(std::memory_order_relaxed);
-  if (i >= used(memory_) || memory_.entry(i).state.load(std::memory_order_acquire) != 0) [[unlikely]] {
-    const auto found = free_entry();
+  if (i >= filled(memory_) || memory_.entry(i).state.load(std::memory_order_acquire) != 0) [[unlikely]] {
+    const auto found = free_entry(true);
     if (!found) return false;
     i = *found;
   }

@@ -49,6 +49,14 @@ bool LogReader::give_back_segments(Clock::time_point deadline) {
   return segments_.give_back(head >> memory_.constants.segment_shift, deadline);
 }
 
+// Who puts looks under its lock whether the queue is closed: afterwards nobody writes to the log.
+bool LogReader::give_back_spare(Clock::time_point deadline) {
+  const ControlArea& control = memory_.control();
+  const std::uint64_t head = control.head.head.load(std::memory_order_relaxed);
+  const bool is_over = control.put.closed.load(std::memory_order_acquire) != 0 && control.tail.tail.load(std::memory_order_acquire) == head;
+  return segments_.give_back_spare(is_over ? ~std::uint64_t{0} : head >> memory_.constants.segment_shift, deadline);
+}
+
 bool LogReader::may_have_items(const QueueMemory& memory) {
   const ControlArea& control = memory.control();
   // In this order: head may move on meanwhile, but not past what was put before we were asked to look.

@@ -58,6 +58,8 @@ class LogReader {
 
   // Gives back the segments that were read; one killed in commit() leaves that to the next who needs it.
   bool give_back_segments(Clock::time_point deadline);
+  // And all free ones; also the last, if nothing will be put any more. False if some but the last are in use, or the deadline passed.
+  bool give_back_spare(Clock::time_point deadline);
 
   [[nodiscard]] static bool may_have_items(const QueueMemory& memory);
 

@@ -120,7 +120,7 @@ void OrderedItems::note_free() const {
   const std::uint32_t freed = heap().freed.load(std::memory_order_relaxed) + 1;
   heap().freed.store(freed, std::memory_order_relaxed);
   const std::uint32_t in_use = c.used - (c.listed - c.waiting);
-  if (c.used > memory_.geometry.entries_kept && (in_use == 0 || (in_use < c.used / 4 && freed >= c.used / 2))) rebuild();
+  if (c.used > memory_.geometry.entries_kept && (in_use == 0 || (in_use < c.used / 4 && freed >= c.used / 2))) rebuild(memory_.geometry.entries_kept);
 }
 
 void OrderedItems::list_free(std::uint32_t entry) const {
@@ -141,6 +141,7 @@ bool OrderedItems::grow(const Counts& c) const {
     os::allocate(memory_.descriptor(), geometry.lease_data + c.used * geometry.lease_stride, count * geometry.lease_stride);
     os::allocate(memory_.descriptor(), geometry.order + c.used * sizeof(HalfWord), count * sizeof(HalfWord));
     heap().allocated.store(c.used + count, std::memory_order_release);
+    memory_.control().leases.spare.store(1, std::memory_order_relaxed);
   }
   place(c.listed, c.used);
   memory_.control().leases.used.store(c.used + 1, std::memory_order_release);
@@ -299,12 +300,19 @@ struct OrderedItems::Census {
 };
 
 void OrderedItems::refresh() const {
-  if (is_stale(memory_)) [[unlikely]] rebuild();
+  if (is_stale(memory_)) [[unlikely]] rebuild(memory_.geometry.entries_kept);
+}
+
+bool OrderedItems::give_back_spare() const {
+  refresh();
+  const auto used = [&] { return memory_.control().leases.used.load(std::memory_order_relaxed); };
+  if (used() > kChunk) rebuild(kChunk);
+  return used() <= kChunk;
 }
 
 // The flag changes before the states are looked at: root sets it again after it changed one. It goes down at the end, lest somebody
-// without the lock believes the old counts, and sleeps.
-void OrderedItems::rebuild() const {
+// without the lock believes the old counts, and sleeps. Of the free entries, the first `keep` keep their memory.
+void OrderedItems::rebuild(std::uint32_t keep) const {
   ControlArea& control = memory_.control();
   control.leases.look.exchange(kBeingMade, std::memory_order_seq_cst);
   const std::uint32_t before = control.leases.used.load(std::memory_order_relaxed);
@@ -312,7 +320,7 @@ void OrderedItems::rebuild() const {
   if (before > std::min(heap().allocated.load(std::memory_order_relaxed), memory_.constants.leases_max))
     QueueMemory::throw_corrupt("the counts of an order");
   finish_move();
-  if (before > memory_.geometry.entries_kept) compact(before);
+  if (before > keep) compact(before);
   const Census census = take_census(before);
   for (std::uint32_t i = census.waiting / 2; i-- > 0;) sift_down(i, census.waiting);
   const std::uint64_t put = std::max(control.tail.count.load(std::memory_order_relaxed), census.next);
@@ -322,10 +330,10 @@ void OrderedItems::rebuild() const {
   heap().live.store(census.live, std::memory_order_release);
   heap().bytes.store(census.bytes, std::memory_order_release);
   heap().freed.store(0, std::memory_order_relaxed);
-  const std::uint32_t used = std::max(census.end, std::min(before, memory_.geometry.entries_kept));
+  const std::uint32_t used = std::max(census.end, std::min(before, keep));
   list_all_free(census.waiting, used);
   control.leases.used.store(used, std::memory_order_release);
-  give_back_memory(used);
+  give_back_memory(std::max(used, keep));
   std::uint32_t seen = kBeingMade;
   control.leases.look.compare_exchange_strong(seen, 0, std::memory_order_seq_cst);
 }
@@ -397,10 +405,10 @@ void OrderedItems::list_all_free(std::uint32_t waiting, std::uint32_t used) cons
 }
 
 // What the kernel does not let go stays for the next items.
-void OrderedItems::give_back_memory(std::uint32_t used) const {
+void OrderedItems::give_back_memory(std::uint32_t least) const {
   const Geometry& geometry = memory_.geometry;
   const std::uint32_t all = memory_.constants.leases_max;
-  const std::uint32_t keep = std::min(up_to_chunk(std::max(used, geometry.entries_kept)), all);
+  const std::uint32_t keep = std::min(up_to_chunk(least), all);
   heap().allocated.store(std::min(heap().allocated.load(std::memory_order_relaxed), keep), std::memory_order_release);
   if (keep == all) return;
   try {

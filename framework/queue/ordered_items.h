@@ -52,6 +52,9 @@ class OrderedItems {
   // Makes room: the one that would be the last to come out is over. False if there is none.
   [[nodiscard]] bool drop_last() const;
 
+  // The memory behind the last items goes back to the kernel, but for that of a few. False if there is more.
+  bool give_back_spare() const;
+
   // Ends a lease: nothing if it was over before; 0, or else the block that has to be freed before free_entry().
   [[nodiscard]] std::optional<BlockId> acknowledge(const Lease& lease) const;
   void free_entry(std::uint32_t entry) const;
@@ -86,14 +89,14 @@ class OrderedItems {
   void leave(const Item& item) const;
   [[nodiscard]] Item waiting_at(std::uint32_t index) const;
   [[nodiscard]] bool grow(const Counts& counts) const;
-  void rebuild() const;
+  void rebuild(std::uint32_t keep) const;
   void compact(std::uint32_t used) const;
   void move(std::uint32_t from, std::uint32_t to) const;
   void finish_move() const;
   [[nodiscard]] Leases::State state_of(std::uint32_t entry) const;
   [[nodiscard]] Census take_census(std::uint32_t used) const;
   void list_all_free(std::uint32_t waiting, std::uint32_t used) const;
-  void give_back_memory(std::uint32_t used) const;
+  void give_back_memory(std::uint32_t least) const;
 
   const QueueMemory& memory_;
   Owner me_;

@@ -78,6 +78,7 @@ struct Constants {
   std::uint32_t dead_max;        // dead letters; the oldest give way to newer ones
   Order order;
   std::uint32_t ticket_end;      // in each item; 0: items have no tickets
+  std::int64_t idle;             // nanoseconds that a consumer waits in vain before it gives back what is spare
 };
 
 // The stage words say what a commit will do, before it does it. Whoever finishes the work of a dead user compares the first of
@@ -157,7 +158,9 @@ struct alignas(kLine) SegmentHeap {
 
 struct alignas(kLine) LeaseHeap {
   HalfWord look;  // 0: no entry is in state returned; with another order, all that follows from the states is up to date
-  HalfWord used;  // entries from here on were never used
+  HalfWord used;    // entries from here on were never used
+  HalfWord filled;  // under the get lock: entries from here on have no memory for small items
+  HalfWord spare;   // 0: there is no memory to be given back, of these or of anything else: see SharedQueue::give_back_spare()
   Word redelivered;
   Word quarantined;
   Word dropped;   // dead letters, for which there was no room

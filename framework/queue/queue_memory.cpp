@@ -35,7 +35,7 @@ bool are_constants(const Constants& c) {
          c.blocks_bytes % (std::uint64_t{1} << (c.block_shift + c.block_classes - 1)) == 0 &&
          (std::uint64_t{c.segments_max} << c.segment_shift) <= kMemoryMax && c.overflow <= Overflow::drop_oldest &&
          c.order <= Order::priority && !(c.order == Order::priority && c.overflow == Overflow::drop_oldest) &&
-         within(c.dead_max, 1, c.leases_max) && c.ticket_end % 8 == 0 && c.ticket_end <= 64;
+         within(c.dead_max, 1, c.leases_max) && c.idle >= 0 && c.ticket_end % 8 == 0 && c.ticket_end <= 64;
 }
 
 // Smallest log that holds `items_max` of the largest small items, each with the padding it may cost.
@@ -59,6 +59,7 @@ Constants constants_for(const QueueOptions& options) {
   c.deliveries_max = options.deliveries_max;
   c.order = options.order;
   c.ticket_end = options.ticket_end;
+  c.idle = options.idle.count();
   c.leases_max = options.leases_max;
   c.dead_max = std::max(options.leases_max / 2, 1U);
   c.segment_shift = options.segment_shift;
@@ -95,7 +96,7 @@ Geometry::Geometry(const Constants& c) {
   hot = table + up_to(c.segments_max * sizeof(HalfWord), 64);
   cold = hot + up_to(c.segments_kept * sizeof(HalfWord), 64);
   entries = cold + up_to(c.segments_max * sizeof(HalfWord), 64);
-  lease_data = entries + c.leases_max * sizeof(LeaseEntry);
+  lease_data = up_to(entries + c.leases_max * sizeof(LeaseEntry), kPage);
   order = lease_data + c.leases_max * lease_stride;
   block_states = order + (ordered ? up_to(c.leases_max * sizeof(HalfWord), 64) : 0);
   const std::uint64_t smallest_blocks = c.blocks_bytes >> c.block_shift;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include <troupe/duration.h>
+
 #include "os/descriptor.h"
 #include "os/memory.h"
 #include "queue/queue_layout.h"
@@ -26,6 +28,7 @@ struct QueueOptions {
   std::uint32_t segments_kept = 6;
   std::uint32_t block_shift = 14;
   std::uint32_t blocks_kept = 2;
+  Duration idle = std::chrono::milliseconds(100);  // see SharedQueue
 };
 
 // Where everything lies. A pure function of the constants.

@@ -57,6 +57,7 @@ void recover(const QueueMemory& memory, std::uint32_t slot, const RecoverSteps& 
       return ticket != 0 && is_over(ticket);
     });
   }
+  control.leases.spare.store(1, std::memory_order_relaxed);  // it may have been giving something back
   if (!steps.wake) return;
   for (Wait* area : all_waits(control)) wake_all(*area);
 }

@@ -23,6 +23,15 @@ class HeldHeap {
 using Target = SegmentPlan::Target;
 SegmentHeap& heap(const QueueMemory& memory) { return memory.control().segments; }
 
+// What the kernel does not let go stays for the segment's next use.
+void punch(const QueueMemory& memory, std::uint64_t segment) {
+  const std::uint64_t bytes = memory.geometry.segment_bytes;
+  try {
+    os::punch(memory.descriptor(), memory.geometry.segments + segment * bytes, bytes);
+  } catch (const SystemError&) {
+  }
+}
+
 void apply(const QueueMemory& memory) {
   SegmentHeap& shared = heap(memory);
   const SegmentPlan& plan = shared.plan;
@@ -35,7 +44,9 @@ void apply(const QueueMemory& memory) {
       if (index < memory.constants.segments_kept) memory.hot(index).store(value, std::memory_order_relaxed);
       break;
     case Target::cold:
-      if (index < memory.constants.segments_max) memory.cold(index).store(value, std::memory_order_relaxed);
+      if (index >= memory.constants.segments_max || value >= memory.constants.segments_max) break;
+      memory.cold(index).store(value, std::memory_order_relaxed);
+      punch(memory, value);
       break;
   }
   shared.ready.store(plan.ready.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -106,6 +117,7 @@ bool Segments::extend(Clock::time_point deadline) {
   const std::uint64_t row = next.ready & (memory_.constants.segments_max - 1);
   memory_.allocate_word(memory_.geometry.table + row * sizeof(HalfWord), sizeof(HalfWord), row == 0);
   carry_out({next.ready + 1, next.freed, next.hot, next.cold, next.grown}, Target::table, next.ready, segment);
+  memory_.control().leases.spare.store(1, std::memory_order_relaxed);
   return true;
 }
 
@@ -120,6 +132,17 @@ bool Segments::give_back(std::uint64_t logical, Clock::time_point deadline) {
   return counts().freed != first;
 }
 
+bool Segments::give_back_spare(std::uint64_t logical, Clock::time_point deadline) {
+  const HeldHeap held(heap(memory_), me_, deadline);
+  if (!held) return false;
+  give_back_each(logical);
+  for (Counts next = counts(); next.hot > 0; next = counts()) {
+    const std::uint32_t segment = physical(memory_.hot(--next.hot));
+    cool(next, segment);
+  }
+  return counts().ready - counts().freed <= 1;
+}
+
 void Segments::give_back_each(std::uint64_t logical) {
   for (Counts next = counts(); next.freed < logical && next.freed < next.ready; next = counts()) {
     const std::uint32_t segment = physical(memory_.table(next.freed++));
@@ -127,13 +150,16 @@ void Segments::give_back_each(std::uint64_t logical) {
       const std::uint64_t place = next.hot++;
       carry_out(next, Target::hot, place, segment);
     } else {
-      const std::uint64_t bytes = memory_.geometry.segment_bytes;
-      memory_.allocate_word(memory_.geometry.cold + next.cold * sizeof(HalfWord), sizeof(HalfWord), next.cold == 0);
-      os::punch(memory_.descriptor(), memory_.geometry.segments + segment * bytes, bytes);
-      const std::uint64_t place = next.cold++;
-      carry_out(next, Target::cold, place, segment);
+      cool(next, segment);
     }
   }
+}
+
+// One more cold segment, `next` otherwise.
+void Segments::cool(Counts next, std::uint32_t segment) {
+  memory_.allocate_word(memory_.geometry.cold + next.cold * sizeof(HalfWord), sizeof(HalfWord), next.cold == 0);
+  const std::uint64_t place = next.cold++;
+  carry_out(next, Target::cold, place, segment);
 }
 
 }  // namespace troupe::queue

@@ -84,6 +84,11 @@ struct Counts {
 // After close(), consumers drain the queue. One that finds nothing more waits as long as others hold leases, since these may come
 // back; but not if it holds some itself.
 //
+// Memory is taken as needed, and some stays for the next items: segments, small leased items, blocks. A consumer that has waited in vain
+// for 100 ms, or finds the end, gives that back. What an empty queue has then beyond a new one is the segment for the next item, unless it
+// is closed, and the pages of what tells where things are: 4 bytes for each segment, 8 for each block, 64 for each lease that there was at
+// a time; with another order, a page's worth of entries.
+//
 // Deadlines: kNow does not wait at all, except for those who are just moving an item; Clock::time_point::max() waits for ever.
 //
 // Throws ProtocolError, now and ever after, if another user has broken the shared memory; so do all other users then, also those that sleep.
@@ -167,13 +172,15 @@ class SharedQueue {
   template <class Sink>
   GetResult take_patiently(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline);
   template <class Sink>
+  GetResult take_until(const Sink& sink, LeaseRoom* leases, std::size_t most, Clock::time_point deadline);
+  template <class Sink>
   bool take_some(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
   std::size_t copy_small(LogReader::Cursor& cursor, LogReader::Record& record, const Sink& sink, LeaseRoom* leases, std::size_t most);
   template <class Sink>
   void hand_over(const Lease& lease, const Sink& sink, LeaseRoom* leases);
   template <class Sink>
-  void take_large(Held& held, LogReader::Cursor& cursor, const LogReader::Record& record, const Sink& sink);
+  void take_large(Held& held, const Sink& sink, LeaseRoom* leases);
   std::optional<Lease> hold(const LogReader::Record& record, bool leased);
   template <class Sink>
   bool take_ordered(Held& held, const Sink& sink, LeaseRoom* leases, std::size_t most);
@@ -186,6 +193,7 @@ class SharedQueue {
   bool give_back_ordered(const Lease& lease);
   template <class Work>
   bool settled(Work work);
+  void give_back_spare(Clock::time_point deadline);
   bool is_drained();
   bool nothing_comes_back();
 

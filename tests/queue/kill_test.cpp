@@ -295,6 +295,10 @@ std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
   among_many("a producer of a batch for whom the queue grows", grows_at - 1, 0, put_batch(150, 3));
   order == Order::fifo ? among_many("a consumer after whom the queue shrinks", 170, 111, take_some(2))
                        : among_many("a consumer after whom the queue shrinks", 72, 66, take_some(3));
+  auto many_kept = small();
+  many_kept.segments_kept = 2;
+  const Setup end = setup([=](SharedQueue& queue) { put_some(1, 120)(queue), put(121, 700)(queue), get_some(120)(queue), queue.close(); });
+  all.push_back({"one who finds the end and gives back what was kept", many_kept, end, take_some(2), {}, {consumer, consumer}, {}, never});
   all.push_back({"one who waits for a lock", small(), [](const Memory& memory) { hold_put_lock(*memory, true); }, put(1), {}, {put(2)},
                  [](const Memory& memory) { hold_put_lock(*memory, false); }, never});
   return all;

@@ -197,6 +197,66 @@ TEST_CASE("large items are got, by several at once, and dropped, though all leas
   CHECK(queue.acknowledge(lease));
 }
 
+namespace {
+
+std::uint64_t memory_of(const QueueMemory& memory) {
+  struct stat status {};
+  REQUIRE(::fstat(memory.descriptor().get(), &status) == 0);
+  return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+// Some segments' worth of small items, some of them leased all at once, and large ones.
+void put_and_get(SharedQueue& queue) {
+  for (std::uint64_t i = 0; i < 5'000; ++i) queue.put(make_item(i, i % 100 == 0 ? 20'000 : 100));
+  Items items;
+  std::vector<Lease> leases;
+  Bytes item;
+  while (queue.lease_many(items, leases, 64, kNow) == GetResult::item) {
+    for (const Lease& lease : leases) queue.acknowledge(lease);
+  }
+}
+
+constexpr std::uint64_t kSegment = 64 << 10;
+constexpr std::uint64_t kIndex = 32 << 10;  // where segments, blocks and leases are; of another order, some entries
+
+}  // namespace
+
+TEST_CASE("who finds a queue's end gives back all the memory that was kept for more items") {
+  for (const Order order : {Order::fifo, Order::lifo, Order::priority}) {
+    const auto memory = make_memory({.order = order});
+    SharedQueue queue(memory, 0);
+    const std::uint64_t before = memory_of(*memory);
+    put_and_get(queue);
+    CHECK(memory_of(*memory) > before + 2 * kSegment);
+    queue.close();
+    Bytes item;
+    CHECK(queue.get(item) == GetResult::ended);
+    CHECK(memory_of(*memory) <= before + kIndex);
+  }
+}
+
+TEST_CASE("who waits for long gives back all of it but one segment, and the queue goes on") {
+  for (const Order order : {Order::fifo, Order::lifo, Order::priority}) {
+    const auto memory = make_memory({.order = order});
+    SharedQueue queue(memory, 0), other(memory, 1);
+    const std::uint64_t before = memory_of(*memory);
+    put_and_get(queue);
+    std::thread consumer([&] {
+      Bytes item;
+      for (std::uint64_t i = 0; other.get(item) == GetResult::item; ++i) CHECK(read_item(item) == i);
+    });
+    const auto deadline = deadline_after(std::chrono::seconds(20));
+    while (memory_of(*memory) > before + kSegment + kIndex && Clock::now() < deadline) std::this_thread::yield();
+    CHECK(memory_of(*memory) <= before + kSegment + kIndex);
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      queue.put(make_item(i, i == 1 ? 20'000 : 100));
+      while (!queue.empty()) std::this_thread::yield();
+    }
+    queue.close();
+    consumer.join();
+  }
+}
+
 TEST_CASE("who waits for more room than there is sleeps") {
   SharedQueue queue(make_memory({.bytes_max = 100}), 0);
   REQUIRE(queue.put(make_item(1, 60)) == PutResult::done);

@@ -129,6 +129,29 @@ void add_waits(std::vector<Scenario>& all) {
                  victim([=](SharedQueue& queue, Progress&) { (void)queue.join(soon()); }), {{one(1, 2) + one(2)}}});
 }
 
+// Who finds the end, or waits for long, gives back what was kept for the next items: segments, blocks, small leased items.
+void add_spare(std::vector<Scenario>& all) {
+  const auto drained = [](const Memory& m) {
+    put(m, 1, 2 * kPerSegment + 1), put(m, 1001, 1002);
+    SharedQueue queue(m, 0);
+    Items items;
+    std::vector<Lease> held;
+    queue.lease_many(items, held, 3, kNow);
+    for (const Lease& lease : held) queue.acknowledge(lease);
+    get(m, 2 * kPerSegment);
+  };
+  const auto closed = [=](const Memory& m) { drained(m), SharedQueue(m, 0).close(); };
+  all.push_back({"find the end", tiny_options(), closed, victim(gets(1)), {{{}, {}, true}}});
+  const auto wait = [](SharedQueue& queue, Progress&) {
+    Bytes bytes;
+    queue.get(bytes, Clock::now() + std::chrono::milliseconds(20));
+  };
+  all.push_back({"wait for long", tiny_options({.idle = std::chrono::microseconds(1)}), drained, victim(wait), {{}}});
+  const auto leased = [](const Memory& m) { put(m, 1, 4), lease(m, 2), put(m, 5, 2 * kPerSegment), get(m, 2 * kPerSegment - 2); };
+  all.push_back({"wait for long while items are leased", tiny_options({.idle = std::chrono::microseconds(1)}), leased, victim(wait),
+                 {{one(1, 2) + one(2, 2)}}});
+}
+
 void add_recovery(std::vector<Scenario>& all) {
   const auto recovery = [](const Memory& memory, Progress&) { recover(*memory, kCorpse); };
   const auto head_moved = [](const Memory& m, std::uint64_t from) { return [=] { return m->control().head.head > from; }; };
@@ -165,6 +188,7 @@ void add_recovery(std::vector<Scenario>& all) {
 
 QueueOptions tiny_options(QueueOptions options) {
   options.users_max = 4;
+  if (options.idle == QueueOptions{}.idle) options.idle = kForever;
   options.leases_max = std::min<std::uint32_t>(options.leases_max, 8);
   options.memory_max = options.order == Order::fifo ? 16 << 10 : 32 << 10;
   options.segment_shift = 12;
@@ -187,6 +211,7 @@ std::vector<Scenario> scenarios() {
   add_kept(all);
   add_leases(all);
   add_waits(all);
+  add_spare(all);
   add_recovery(all);
   return all;
 }

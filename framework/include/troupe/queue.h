@@ -306,8 +306,8 @@ struct QueueCodec {
 //
 // Python's names throw Full and Empty; try_…() do not. All throw QueueClosed for a put after close(), and for a get when nothing will
 // come any more; ProtocolError when a process has broken the shared memory; SystemError when there is no memory, and nothing has happened
-// then; std::length_error for an item larger than 1 GiB. A get() needs no memory of the queue's, but a lease does where there were never so
-// many before, and so does a get() of items with handles, or from a JoinableQueue.
+// then; std::length_error for an item larger than 1 GiB. A get() needs no memory of the queue's, but a lease may, and with it a get() of items
+// with handles, or from a JoinableQueue.
 //
 // Threads: any.
 template <class T>
