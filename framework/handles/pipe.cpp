@@ -83,7 +83,10 @@ void send(PipePart& part, std::span<const std::byte> bytes, std::size_t attached
 
 }  // namespace
 
-void send(PipePart& part, std::span<const std::byte> bytes) { send(part, bytes, 0); }
+void send(PipePart& part, std::span<const std::byte> bytes) {
+  if (!part.end.send_at_once(bytes)) [[unlikely]]
+    send(part, bytes, 0);
+}
 
 // Root keeps what they stand for until they have arrived, or nobody can receive them any more.
 void send(PipePart& part, std::vector<std::byte>& bytes, const std::vector<std::uint64_t>& handles) {
@@ -111,41 +114,48 @@ std::vector<std::uint64_t> take_handles(std::vector<std::byte>& bytes, std::size
   return handles;
 }
 
+// What most frames are.
+bool receive_at_once(PipePart& part, std::vector<std::byte>& bytes) {
+  if (!part.end.receive_at_once(bytes)) [[unlikely]]
+    return false;
+  part.settle_bell();
+  return true;
+}
+
 // False if it was late.
-inline bool receive(PipePart& part, std::vector<std::byte>& bytes, pipe::Extra& extra, Clock::time_point deadline) {
-  if (!part.end.receives()) [[unlikely]]
-    throw std::logic_error("this end of the pipe only sends");
+bool receive(PipePart& part, std::vector<std::byte>& bytes, pipe::Extra& extra, Clock::time_point deadline) {
+  part.check_here();
+  if (!part.end.receives()) throw std::logic_error("this end of the pipe only sends");
   const auto received = part.end.receive(bytes, extra, deadline);
   part.settle_bell();
-  if (received == pipe::End::Received::ended) [[unlikely]]
-    throw EndOfFile();
+  if (received == pipe::End::Received::ended) throw EndOfFile();
   return received == pipe::End::Received::frame;
 }
 
-inline void refuse_block(const pipe::Extra& extra) {
-  if (extra.block) [[unlikely]]
-    throw TypeMismatch("a value", "a block of shared memory");
+void refuse_block(const pipe::Extra& extra) {
+  if (extra.block) throw TypeMismatch("a value", "a block of shared memory");
 }
 
 }  // namespace
 
 bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
-  part.check_here();
-  pipe::Extra extra;
   frame.handles.clear();
+  if (receive_at_once(part, frame.bytes)) [[likely]]
+    return true;
+  pipe::Extra extra;
   if (!receive(part, frame.bytes, extra, deadline)) return false;
   refuse_block(extra);
-  if (extra.attached != 0) [[unlikely]]
-    frame.handles = take_handles(frame.bytes, extra.attached);
+  if (extra.attached != 0) frame.handles = take_handles(frame.bytes, extra.attached);
   return true;
 }
 
 bool receive_bytes(PipePart& part, std::vector<std::byte>& bytes, Clock::time_point deadline) {
+  if (receive_at_once(part, bytes)) [[likely]]
+    return true;
   pipe::Extra extra;
   if (!receive(part, bytes, extra, deadline)) return false;
   refuse_block(extra);
-  if (extra.attached != 0) [[unlikely]]
-    arrived(part, take_handles(bytes, extra.attached));
+  if (extra.attached != 0) arrived(part, take_handles(bytes, extra.attached));
   return true;
 }
 
@@ -164,7 +174,6 @@ void send(PipePart& part, const HeldBlock& block) {
 }
 
 std::shared_ptr<HeldBlock> receive_block(PipePart& part, Clock::time_point deadline) {
-  part.check_here();
   std::vector<std::byte> bytes;
   pipe::Extra extra;
   if (!receive(part, bytes, extra, deadline)) return nullptr;

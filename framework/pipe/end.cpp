@@ -68,6 +68,7 @@ End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* bloc
       side_(side),
       socket_(checked(memory, socket)),
       record_max_(record_max_of(memory, socket_)),
+      at_once_end_(socket_ < 0 ? std::min(kAtOnceEnd, record_max_) : 0),
       when_broken_(std::move(when_broken)),
       send_lock_(header_of(memory).ways[index(side)].send_lock, slot),
       receive_lock_(header_of(memory).ways[index(other(side))].receive_lock, slot),
@@ -79,6 +80,17 @@ End::End(std::span<std::byte> memory, Side side, shared::Slot slot, Blocks* bloc
   if (socket_ >= 0) return;
   if (sends()) out_.header = ring::Ring(out_.ring).header;
   if (receives()) in_.header = ring::Ring(in_.ring).header;
+}
+
+template <class Work>
+void End::guarded(const Work& work) {
+  if (poisoned_.load(std::memory_order_relaxed)) throw_poisoned();
+  try {
+    work();
+  } catch (const ProtocolError&) {
+    found_broken();
+    throw;
+  }
 }
 
 void End::throw_poisoned() { throw ProtocolError("this pipe's shared memory was overwritten"); }
@@ -94,6 +106,15 @@ void End::found_broken() {
 // For those who hold a lock while they sleep, and those who look without one.
 bool End::is_broken() const {
   return poisoned_.load(std::memory_order_relaxed) || out_.way->send_lock.is_broken() || in_.way->receive_lock.is_broken();
+}
+
+void End::check_whole() const {
+  if (is_broken()) throw_poisoned();
+}
+
+bool End::nothing_done(shared::KeptLock::User& lock) {
+  lock.unlock(shared::KeptLock::User::Hold::kept);
+  return false;
 }
 
 // Who is waited for on this CPU cannot run while we look.
@@ -113,7 +134,22 @@ void End::note_cpu() const {
 
 // Sending.
 
-bool End::send_unusual(std::span<const std::byte> bytes, std::size_t attached) {
+// Another process may have written, or read, since we did: then its index is not where ours is. To look at it is to wait until the other
+// side's CPU, which looks at it all the time, gives it back.
+void End::take_writer(const shared::Held& held) {
+  if (held.was_kept() && out_.index) return;
+  if (!out_.index || out_.header->tail.load(std::memory_order_relaxed) != out_.index->published()) out_.index.emplace(out_.ring);
+}
+
+bool End::sent_at_once(bool is_wanted) {
+  if (is_wanted) send_lock_.give_up();
+  note_cpu();
+  tell_receiver();
+  return true;
+}
+
+bool End::send(std::span<const std::byte> bytes, std::size_t attached) {
+  if (attached == 0 && send_at_once(bytes)) return true;
   if (bytes.size() > kFrameMax || attached > kAttachedMax)
     throw std::length_error("a pipe takes frames of at most 4 GiB, with at most 16,383 handles");
   const auto count = static_cast<std::uint16_t>(attached << kAttachedShift);
@@ -123,13 +159,12 @@ bool End::send_unusual(std::span<const std::byte> bytes, std::size_t attached) {
       const shared::Held held(send_lock_, Clock::time_point::max());
       if (socket_ < 0) take_writer(held);
       sent = bytes.size() < record_max() ? send_piece({}, bytes, count) : send_pieces(bytes, count);
-      if (!sent) check_whole();
     });
   } catch (const SystemError&) {  // the kernel's memory: who has pieces does not get the others
     if (socket_ >= 0) nudge(socket_);
     throw;
   }
-  if (sent) tell_receiver();
+  sent ? tell_receiver() : check_whole();
   return sent;
 }
 
@@ -146,11 +181,35 @@ bool End::send(const BlockHold& block) {
     ring::RingWriter& ring = *out_.index;
     ring.commit(sizeof what, static_cast<std::uint16_t>(Part::block));
     blocks_->sent(*out_.way, side_, what, ring.committed(), [&] { ring.publish(); });
-    if (out_.frames++ % kFramesPerLook == 0) note_cpu();
+    note_cpu();
     sent = true;
   });
   if (sent) tell_receiver();
   return sent;
+}
+
+// Null when nobody can receive any more.
+std::byte* End::claim(std::size_t size) {
+  ring::RingWriter& ring = *out_.index;
+  while (true) {
+    if (out_.way->no_receiver.load(std::memory_order_acquire) != 0) return nullptr;
+    if (std::byte* room = ring.claim_unzeroed(size)) return room;
+    wait_for_room();
+  }
+}
+
+void End::publish(std::size_t size, std::uint16_t tag) {
+  out_.index->commit(size, tag);
+  out_.index->publish();
+  if (is_time_to_look(out_.index->committed(), size)) note_cpu();
+}
+
+bool End::send_record(std::span<const std::byte> bytes, std::uint16_t tag) {
+  std::byte* room = claim(bytes.size());
+  if (!room) return false;
+  shared::copy_small(room, bytes.data(), bytes.size());
+  publish(bytes.size(), tag);
+  return true;
 }
 
 bool End::send_piece(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag) {
@@ -198,24 +257,42 @@ void End::wait_for_room() {
   if (!changed) os::futex_wait(out_.way->room_epoch, epoch);
 }
 
-void End::wake_receiver() const {
+void End::tell_receiver() const {
+  if (socket_ >= 0 || out_.header->reader_asleep.load(std::memory_order_seq_cst) == 0) return;
   if (out_.header->reader_asleep.exchange(0, std::memory_order_seq_cst) != 0) wake(out_.way->data_epoch);
 }
 
 // Receiving.
 
-End::Received End::receive_unusual(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
-  return socket_ >= 0 ? receive_packets(bytes, extra, deadline) : receive_records(bytes, extra, deadline);
+void End::take_reader(const shared::Held& held) {
+  if (held.was_kept() && in_.index) return;
+  if (!in_.index || in_.header->head.load(std::memory_order_relaxed) != in_.index->head()) in_.index.emplace(in_.ring);
+}
+
+bool End::received_at_once(bool is_wanted) {
+  if (is_wanted) receive_lock_.give_up();
+  note_cpu();
+  tell_sender();
+  return true;
+}
+
+End::Received End::receive(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
+  if (receive_at_once(bytes)) return Received::frame;
+  Received received = Received::late;
+  guarded([&] {
+    const shared::Held held(receive_lock_, deadline);
+    if (!held) return;
+    if (socket_ < 0) take_reader(held);
+    received = socket_ < 0 ? receive_records(bytes, extra, deadline) : receive_packets(bytes, extra, deadline);
+  });
+  received == Received::frame ? tell_sender() : check_whole();
+  return received;
 }
 
 End::Received End::receive_records(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
   std::uint64_t missing = 0;  // of a frame whose first pieces we have
   bool coming = false;        // we have pieces, or passed over some: poll() may have said so, and whoever is sending waited for their room
   while (true) {
-    if (receive_whole(bytes)) {
-      extra.attached = 0;
-      return Received::frame;
-    }
     ring::RingReader& ring = *in_.index;
     const ring::Frame* record = ring.peek();
     if (!record) {
@@ -227,6 +304,7 @@ End::Received End::receive_records(std::vector<std::byte>& bytes, Extra& extra, 
       bytes.assign(record->data, record->data + record->size);
       extra.attached = record->tag >> kAttachedShift;
       ring.release();
+      if (is_time_to_look(ring.head(), bytes.size())) note_cpu();
       return Received::frame;
     }
     if (part == Part::block) {
@@ -361,9 +439,11 @@ bool End::wait_until_ready(Clock::time_point deadline) const {
   return false;
 }
 
-void End::wake_sender() const {
+void End::tell_sender() const {
+  if (socket_ >= 0) return;
   Word& wanted = in_.header->room_wanted;
-  if (in_.header->head.load(std::memory_order_relaxed) < wanted.load(std::memory_order_seq_cst)) return;
+  const std::uint64_t wish = wanted.load(std::memory_order_seq_cst);
+  if (wish == 0 || in_.header->head.load(std::memory_order_relaxed) < wish) return;
   if (wanted.exchange(0, std::memory_order_seq_cst) != 0) wake(in_.way->room_epoch);
 }
 

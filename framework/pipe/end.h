@@ -60,20 +60,24 @@ class End {
   [[nodiscard]] bool receives() const { return in_.is_open; }
 
   // Waits for room. False when nobody holds the other end any more. Needs sends().
-  [[nodiscard]] bool send(std::span<const std::byte> bytes, std::size_t attached = 0) {
-    if (bytes.size() >= record_max_ || attached != 0 || socket_ >= 0) [[unlikely]]
-      return send_unusual(bytes, attached);
-    bool sent = false;
-    guarded([&]() __attribute__((always_inline)) {
-      const shared::Held held(send_lock_, Clock::time_point::max());
-      take_writer(held);
-      sent = send_record(bytes, 0);
-    });
-    if (sent) [[likely]]
-      tell_receiver();
-    else
-      check_whole();
-    return sent;
+  [[nodiscard]] bool send(std::span<const std::byte> bytes, std::size_t attached = 0);
+
+  // The same for what most frames are, in a straight line without calls: a small one, for which there is room, sent by the thread of this
+  // process that sent the last ones. Otherwise false, and nothing was done.
+  [[nodiscard]] bool send_at_once(std::span<const std::byte> bytes) {
+    if (bytes.size() >= at_once_end_ || !send_lock_.enter()) [[unlikely]]
+      return false;
+    ring::RingWriter& ring = *out_.index;  // who keeps the lock has sent before
+    std::byte* room = ring.room_here(bytes.size());
+    if (!room || out_.way->no_receiver.load(std::memory_order_acquire) != 0) [[unlikely]]
+      return nothing_done(send_lock_);
+    shared::copy_inline(room, bytes.data(), bytes.size());
+    ring.publish_here(bytes.size());
+    const bool is_time = is_time_to_look(ring.committed(), bytes.size());
+    const bool is_wanted = !send_lock_.leave();
+    if (is_time || is_wanted || out_.header->reader_asleep.load(std::memory_order_seq_cst) != 0) [[unlikely]]
+      return sent_at_once(is_wanted);
+    return true;
   }
 
   // The block itself, which was made here or received here. It may be held on, and sent again.
@@ -86,21 +90,25 @@ class End {
     return receive(frame.bytes, frame, deadline);
   }
   // The same; `extra` is as made.
-  [[nodiscard]] Received receive(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline) {
-    Received received = Received::late;
-    guarded([&]() __attribute__((always_inline)) {
-      const shared::Held held(receive_lock_, deadline);
-      if (!held) [[unlikely]]
-        return;
-      if (socket_ < 0) [[likely]]
-        take_reader(held);
-      received = socket_ < 0 && receive_whole(bytes) ? Received::frame : receive_unusual(bytes, extra, deadline);
-    });
-    if (received == Received::frame) [[likely]]
-      tell_sender();
-    else
-      check_whole();
-    return received;
+  [[nodiscard]] Received receive(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline);
+
+  // The same as send_at_once(), for a frame that is there, has nothing attached, and is just as large as `bytes`.
+  [[nodiscard]] bool receive_at_once(std::span<std::byte> bytes) {
+    if (bytes.size() >= at_once_end_ || !receive_lock_.enter()) [[unlikely]]
+      return false;
+    ring::RingReader& ring = *in_.index;
+    const std::byte* frame = ring.frame_here(bytes.size());
+    if (!frame) [[unlikely]]
+      return nothing_done(receive_lock_);
+    shared::copy_inline(bytes.data(), frame, bytes.size());
+    ring.release_here(bytes.size());
+    const std::uint64_t head = ring.head();
+    const bool is_time = is_time_to_look(head, bytes.size());
+    const bool is_wanted = !receive_lock_.leave();
+    // The wish is 0 if there is none.
+    if (is_time || is_wanted || in_.header->room_wanted.load(std::memory_order_seq_cst) - 1 < head) [[unlikely]]
+      return received_at_once(is_wanted);
+    return true;
   }
 
   // Something can be received, or the file has ended; false if `deadline` passed first. Not in the way of who sends or receives. Pieces of
@@ -121,7 +129,8 @@ class End {
   [[nodiscard]] std::size_t record_max() const { return record_max_; }
 
  private:
-  static constexpr std::uint32_t kFramesPerLook = 64;  // at which CPU we are
+  static constexpr std::size_t kAtOnceEnd = 512;     // copying as much takes longer than all else
+  static constexpr std::size_t kBytesPerLook = 4096;  // at which CPU we are
 
   // What the process knows of one direction.
   template <class Index>
@@ -132,7 +141,6 @@ class End {
     std::optional<Index> index = {};
     ring::RingHeader* header = nullptr;
     mutable shared::Patience patience = {};
-    std::uint32_t frames = 0;  // that went
   };
   bool wait_until_ready(Clock::time_point deadline) const;
   template <class Happened>
@@ -140,57 +148,40 @@ class End {
   void note_cpu() const;
   // Another process may have written, or read, since we did: then its index is not where ours is. To look at it is to wait until the other
   // side's CPU, which looks at it all the time, gives it back.
-  void take_writer(const shared::Held& held) {
-    if (held.was_kept() && out_.index) [[likely]]
-      return;
-    if (!out_.index || out_.header->tail.load(std::memory_order_relaxed) != out_.index->published()) out_.index.emplace(out_.ring);
-  }
-  void take_reader(const shared::Held& held) {
-    if (held.was_kept() && in_.index) [[likely]]
-      return;
-    if (!in_.index || in_.header->head.load(std::memory_order_relaxed) != in_.index->head()) in_.index.emplace(in_.ring);
-  }
+  void take_writer(const shared::Held& held);
+  void take_reader(const shared::Held& held);
+  [[nodiscard]] static bool is_time_to_look(std::uint64_t now, std::size_t size) { return (now ^ (now - size)) >= kBytesPerLook; }
+  static bool nothing_done(shared::KeptLock::User& lock);
+  bool sent_at_once(bool is_wanted);
+  bool received_at_once(bool is_wanted);
   std::byte* claim(std::size_t size);
   void publish(std::size_t size, std::uint16_t tag);
   bool send_record(std::span<const std::byte> bytes, std::uint16_t tag);
-  bool send_unusual(std::span<const std::byte> bytes, std::size_t attached);
   bool send_pieces(std::span<const std::byte> bytes, std::uint16_t attached);
   bool send_piece(std::span<const std::byte> front, std::span<const std::byte> bytes, std::uint16_t tag);
   void wait_for_room();
-  bool receive_whole(std::vector<std::byte>& bytes);
-  Received receive_unusual(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline);
   Received receive_records(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline);
   Received receive_packets(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline);
   void receive_block(std::span<const std::byte> record, std::vector<std::byte>& bytes, Extra& extra);
   static bool take_piece(std::span<const std::byte> piece, std::uint16_t tag, std::vector<std::byte>& bytes, Extra& extra,
                          std::uint64_t& missing);
   std::optional<Received> wait_for_data(std::uint64_t& missing, bool& coming, Clock::time_point deadline);
-  void wake_receiver() const;
-  void wake_sender() const;
   // After unlocking, or a full fence, since the ring was published.
-  void tell_receiver() const {
-    if (socket_ < 0 && out_.header->reader_asleep.load(std::memory_order_seq_cst) != 0) [[unlikely]]
-      wake_receiver();
-  }
+  void tell_receiver() const;
   // The same since the ring's head moved.
-  void tell_sender() const {
-    if (socket_ < 0 && in_.header->room_wanted.load(std::memory_order_seq_cst) != 0) [[unlikely]]
-      wake_sender();
-  }
+  void tell_sender() const;
   template <class Work>
-  [[gnu::always_inline]] void guarded(const Work& work);
+  void guarded(const Work& work);
   [[noreturn]] static void throw_poisoned();
   void found_broken();
   [[nodiscard]] bool is_broken() const;
-  void check_whole() const {
-    if (is_broken()) [[unlikely]]
-      throw_poisoned();
-  }
+  void check_whole() const;
 
   PipeHeader* header_;
   const Side side_;
   const int socket_;
-  const std::size_t record_max_;  // others can write to the header
+  const std::size_t record_max_;   // others can write to the header
+  const std::size_t at_once_end_;
   const std::function<void()> when_broken_;
   shared::KeptLock::User send_lock_;
   shared::KeptLock::User receive_lock_;
@@ -200,61 +191,5 @@ class End {
   std::vector<std::byte> packet_;  // the same
   std::atomic<bool> poisoned_{false};
 };
-
-template <class Work>
-inline void End::guarded(const Work& work) {
-  if (poisoned_.load(std::memory_order_relaxed)) [[unlikely]]
-    throw_poisoned();
-  try {
-    work();
-  } catch (const ProtocolError&) {
-    found_broken();
-    throw;
-  }
-}
-
-// Null when nobody can receive any more.
-[[gnu::always_inline]] inline std::byte* End::claim(std::size_t size) {
-  ring::RingWriter& ring = *out_.index;
-  while (true) {
-    if (out_.way->no_receiver.load(std::memory_order_acquire) != 0) [[unlikely]]
-      return nullptr;
-    if (std::byte* room = ring.claim_unzeroed(size)) [[likely]]
-      return room;
-    wait_for_room();
-  }
-}
-
-[[gnu::always_inline]] inline void End::publish(std::size_t size, std::uint16_t tag) {
-  out_.index->commit(size, tag);
-  out_.index->publish();
-  if (out_.frames++ % kFramesPerLook == 0) [[unlikely]]
-    note_cpu();
-}
-
-[[gnu::always_inline]] inline bool End::send_record(std::span<const std::byte> bytes, std::uint16_t tag) {
-  std::byte* room = claim(bytes.size());
-  if (!room) [[unlikely]]
-    return false;
-  shared::copy_small(room, bytes.data(), bytes.size());
-  publish(bytes.size(), tag);
-  return true;
-}
-
-// What most frames are, if it is there.
-[[gnu::always_inline]] inline bool End::receive_whole(std::vector<std::byte>& bytes) {
-  ring::RingReader& ring = *in_.index;
-  const ring::Frame* record = ring.peek();
-  if (!record || record->tag != static_cast<std::uint16_t>(Part::whole)) [[unlikely]]
-    return false;
-  if (bytes.size() == record->size) [[likely]]
-    shared::copy_small(bytes.data(), record->data, record->size);
-  else
-    bytes.assign(record->data, record->data + record->size);
-  ring.release();
-  if (in_.frames++ % kFramesPerLook == 0) [[unlikely]]
-    note_cpu();
-  return true;
-}
 
 }  // namespace troupe::pipe

@@ -17,7 +17,7 @@ bool RingReader::look_for_frames() {
   if (poisoned_) throw ProtocolError(poisoned_);
   const std::uint64_t tail = ring_.header->tail.load(std::memory_order_acquire);
   if (tail == tail_seen_) return false;
-  if (tail % 8 != 0 || tail - head_ > ring_.capacity) fail("the ring's writer moved its index to where no frame ends");
+  if (!may_be_tail(tail)) fail("the ring's writer moved its index to where no frame ends");
   tail_seen_ = tail;
   return true;
 }

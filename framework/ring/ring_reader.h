@@ -51,6 +51,17 @@ class RingReader {
     ring_.header->head.store(head_, std::memory_order_release);
   }
 
+  // peek() and release() in a few instructions, but only for a frame of just that size and without a tag: else null, and nothing was done.
+  [[nodiscard]] const std::byte* frame_here(std::size_t size) {
+    if (head_ == tail_seen_ && !sees_frames()) return nullptr;
+    if (read_word() != record_word(size, 0, RecordKind::frame) || record_length(size) > contiguous()) [[unlikely]] return nullptr;
+    return ring_.frames + (head_ & mask_) + kRecordHeader;
+  }
+  void release_here(std::size_t size) {
+    next_ = head_ + record_length(size);
+    release();
+  }
+
   // For users who find fault with the contents: from now on peek() throws ProtocolError with this message.
   void poison(const char* why);
 
@@ -82,6 +93,14 @@ class RingReader {
   }
   // Reads the writer's index; false if it has not moved.
   bool look_for_frames();
+  // Nor if it broke the rules.
+  bool sees_frames() {
+    const std::uint64_t tail = ring_.header->tail.load(std::memory_order_acquire);
+    if (tail == tail_seen_ || !may_be_tail(tail) || poisoned_) return false;
+    tail_seen_ = tail;
+    return true;
+  }
+  [[nodiscard]] bool may_be_tail(std::uint64_t tail) const { return tail % 8 == 0 && tail - head_ <= ring_.capacity; }
   // A pad, or a writer that breaks the rules.
   const Frame* peek_unusual(std::uint64_t word);
   [[noreturn]] void fail(const char* why);

@@ -68,6 +68,21 @@ class RingWriter {
     return true;
   }
 
+  // claim_unzeroed(), commit() and publish() in a few instructions, but only where there is room for the frame in one piece that we know of:
+  // else null, and nothing was done. Not while a claim is open.
+  [[nodiscard]] std::byte* room_here(std::size_t size) const {
+    const std::uint64_t length = record_length(size);
+    const std::uint64_t place = tail_ & mask_;
+    if (length > ring_.capacity - place || length > room_end_ - tail_) [[unlikely]] return nullptr;
+    return ring_.frames + place + kRecordHeader;
+  }
+  void publish_here(std::size_t size) {
+    write_word(tail_, record_word(size, 0, RecordKind::frame));
+    tail_ += record_length(size);
+    published_ = tail_;
+    ring_.header->tail.store(tail_, std::memory_order_release);  // as in publish()
+  }
+
   // A frame larger than this never fits, however long one waits: half of the ring, so that it fits wherever the tail is.
   [[nodiscard]] std::size_t frame_size_max() const { return frame_size_max_; }
 

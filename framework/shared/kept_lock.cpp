@@ -118,13 +118,14 @@ std::uint32_t KeptLock::kept_by(Slot me, const std::atomic<std::uint32_t>* busy)
 // One process's use of it.
 
 // In a forked child, this is another thread.
-constinit thread_local std::uint64_t KeptLock::User::thread_number = 0;
-void KeptLock::User::number_thread() {
-  thread_number = threads_numbered.fetch_add(1, std::memory_order_relaxed) + 1;
+constinit thread_local std::uint64_t KeptLock::User::thread_number = kNoNumber;
+std::uint64_t KeptLock::User::this_thread() {
+  if (thread_number == kNoNumber) thread_number = threads_numbered.fetch_add(1, std::memory_order_relaxed) + 1;
+  return thread_number;
 }
 
 KeptLock::User::User(KeptLock& lock, Slot me) : lock_(lock), me_(me), allowed_(lock.allowed_ != 0), forks_(forks()) {
-  static const int error = ::pthread_atfork(nullptr, nullptr, [] { thread_number = 0; });
+  static const int error = ::pthread_atfork(nullptr, nullptr, [] { thread_number = kNoNumber; });
   if (error != 0 || not_counting_forks != 0) throw SystemError(std::max(error, not_counting_forks), "pthread_atfork");
   if (allowed_ && !os::join_heavy_fences()) throw SystemError(ENOSYS, "membarrier, which the maker of this lock could call");
 }
@@ -151,7 +152,7 @@ bool KeptLock::User::may_keep() {
     streak_ = 0;
   }
   return ++streak_ > kStreak << std::min(lock_.taken_.load(std::memory_order_relaxed), kPatience) &&
-         keeper_.load(std::memory_order_acquire) == 0;
+         keeper_.load(std::memory_order_acquire) == kNoKeeper;
 }
 
 bool KeptLock::User::keep() {
@@ -173,7 +174,7 @@ void KeptLock::User::give_up() {
     lock_.taken_.fetch_add(1, std::memory_order_relaxed);
     lock_.lock_.wake_one();
   }
-  keeper_.store(0, std::memory_order_release);
+  keeper_.store(kNoKeeper, std::memory_order_release);
 }
 
 }  // namespace troupe::shared

@@ -100,47 +100,55 @@ class KeptLock::User {
   enum class Hold { none, plain, kept };
   // none if `deadline` passed first. Throws ProtocolError if the word is not one of ours.
   [[nodiscard]] Hold lock_until(Clock::time_point deadline) {
-    if (keeper_.load(std::memory_order_relaxed) == this_thread()) [[likely]] {
-      busy_->store(1, std::memory_order_relaxed);
-      os::light_fence();
-      if (lock_.lock_.word_.load(std::memory_order_relaxed) == kept_) [[likely]] return Hold::kept;
-      busy_->store(0, std::memory_order_release);
-      give_up();
-    }
+    if (enter()) [[likely]] return Hold::kept;
+    if (keeper_.load(std::memory_order_relaxed) == thread_number) give_up();
     return lock_plain(deadline);
   }
 
   // In the order of all for those who take a heavy fence where the lock is kept.
   void unlock(Hold hold) {
     if (hold == Hold::plain) [[unlikely]] return unlock_plain();
-    busy_->store(0, std::memory_order_release);
-    os::light_fence();
-    if (lock_.lock_.word_.load(std::memory_order_relaxed) != kept_) [[unlikely]] give_up();
+    if (!leave()) [[unlikely]] give_up();
   }
 
- private:
-  static std::uint64_t this_thread() {
-    if (thread_number == 0) [[unlikely]] number_thread();
-    return thread_number;
+  // The same in a few instructions and no calls, but only where this thread keeps the lock and nobody wants it: else false, and nothing was
+  // done. True in the process that keeps it, never in one that was forked from it; and while what it guards is whole, see break_for_good().
+  [[nodiscard]] bool enter() {
+    if (keeper_.load(std::memory_order_relaxed) != thread_number) [[unlikely]] return false;
+    busy_->store(1, std::memory_order_relaxed);
+    os::light_fence();
+    if (lock_.lock_.word_.load(std::memory_order_relaxed) == kept_) [[likely]] return true;
+    busy_->store(0, std::memory_order_release);
+    return false;
   }
-  static void number_thread();
+  // After enter(). False if somebody wants the lock: give_up() then.
+  [[nodiscard]] bool leave() {
+    busy_->store(0, std::memory_order_release);
+    os::light_fence();
+    return lock_.lock_.word_.load(std::memory_order_relaxed) == kept_;
+  }
+  void give_up();
+
+ private:
+  static constexpr std::uint64_t kNoKeeper = 0;
+  static constexpr std::uint64_t kNoNumber = ~std::uint64_t{0};  // yet
+  static std::uint64_t this_thread();
   __attribute__((tls_model("initial-exec"))) static thread_local constinit std::uint64_t thread_number;
 
   Hold lock_plain(Clock::time_point deadline);
   void unlock_plain();
   bool may_keep();
   bool keep();
-  void give_up();
 
   KeptLock& lock_;
   const Slot me_;
   const bool allowed_;
   const std::uint32_t forks_;  // when it was made: a forked child has the same seat, and must not sit there, too
-  std::atomic<std::uint64_t> keeper_{0};         // the thread of ours that keeps it, as far as it knows: it ends that itself
-  std::uint32_t kept_ = 0;                       // the keeper's: what the word was made
-  std::atomic<std::uint32_t>* busy_ = nullptr;   // the keeper's: our seat
-  std::uint64_t thread_ = 0;                     // under the lock: who had it last
-  std::uint32_t streak_ = 0;                     // under the lock: how often, with nobody else in between
+  std::atomic<std::uint64_t> keeper_{kNoKeeper};  // the thread of ours that keeps it, as far as it knows: it ends that itself
+  std::uint32_t kept_ = 0;                        // the keeper's: what the word was made
+  std::atomic<std::uint32_t>* busy_ = nullptr;    // the keeper's: our seat
+  std::uint64_t thread_ = kNoNumber;              // under the lock: who had it last
+  std::uint32_t streak_ = 0;                      // under the lock: how often, with nobody else in between
 };
 
 // Holds a lock to the end of the block, or until release().

@@ -24,14 +24,24 @@ constexpr Clock::time_point kNow = Clock::time_point::min();
 struct Start {
   unsigned before;
   unsigned waiting;
+  bool practised = false;  // it was the victim who sent, or received, those: at once, in the end
 };
 
-void begin(const PipeMemory& memory, Start start) {
-  End a(memory.bytes(), Side::first, kHelper), b(memory.bytes(), Side::second, kHelper);
+void begin(End& a, End& b, Start start) {
   for (unsigned i = 0; i < start.before + start.waiting; ++i) {
     send(a, i);
     if (i < start.before) receive_now(b);
   }
+}
+
+// In the victim's process if it is to be practised, otherwise in another.
+void begin(Memory memory, Start start, Side side, End& victims) {
+  End theirs(memory, other(side), kPartner);
+  if (start.practised) side == Side::first ? begin(victims, theirs, start) : begin(theirs, victims, start);
+}
+void begin(const PipeMemory& memory, Start start) {
+  End a(memory.bytes(), Side::first, kHelper), b(memory.bytes(), Side::second, kHelper);
+  if (!start.practised) begin(a, b, start);
 }
 
 // `first` to `last` may come, at least up to `least`, all in order; then others send and receive as if nothing had been; then the end.
@@ -78,6 +88,7 @@ Sweep look_at_sender(Start start, const std::function<void(Memory, Side, shared:
       memory,
       [&](Memory all) {
         End end(pipe_in(all), Side::first, kVictim);
+        begin(pipe_in(all), start, Side::first, end);
         mark();
         for (unsigned i = 0; i < 2; ++i) send(end, sent + i), ++done(all);
         mark();
@@ -94,8 +105,9 @@ Sweep look_at_receiver(Start start, const std::function<void(Memory, Side, share
       memory,
       [&](Memory all) {
         End end(pipe_in(all), Side::second, kVictim);
+        begin(pipe_in(all), start, Side::second, end);
         mark();
-        for (unsigned i = 0; i < 2; ++i) static_cast<void>(receive(end)), ++done(all);
+        for (unsigned i = 0; i < 2; ++i) static_cast<void>(receive(end, kNow, frame_size(start.before + i))), ++done(all);
         mark();
       },
       Side::second,
@@ -171,6 +183,20 @@ std::vector<Scenario> scenarios(PipeShape shape) {
     End b = pipe.end(Side::second, kVictim);
     mark();
     receive_now(b);
+    mark();
+  };
+  const auto sends_at_once = [](const PipeMemory& pipe) {
+    End a = pipe.end(Side::first, kVictim), b = pipe.end(Side::second, kPartner);
+    practise(a, b);
+    mark();
+    send(a, 4);
+    mark();
+  };
+  const auto receives_at_once = [](const PipeMemory& pipe) {
+    End a = pipe.end(Side::first, kPartner), b = pipe.end(Side::second, kVictim);
+    practise(a, b, true);
+    mark();
+    static_cast<void>(receive(b, kNow, frame_size(0)));
     mark();
   };
   const auto one = [](const PipeMemory& pipe) { take_one(pipe, kFirstSurvivor); };
@@ -297,6 +323,19 @@ std::vector<Scenario> scenarios(PipeShape shape) {
        .last_holder = true},
   };
   if (!over_sockets) {
+    all.push_back({.name = "send at once to sleeping receivers",
+                   .side = Side::first,
+                   .victim = sends_at_once,
+                   .survivors = {one, another},
+                   .stuck = has_something,
+                   .finish = give_two});
+    all.push_back({.name = "receive at once while a sender sleeps",
+                   .prepare = fill,
+                   .side = Side::second,
+                   .victim = receives_at_once,
+                   .survivors = {sends_one},
+                   .stuck = has_room,
+                   .finish = drain});
     all.push_back({.name = "send in pieces to one who polls, and another holds that end",
                    .side = Side::first,
                    .victim = sends(5),
@@ -338,9 +377,12 @@ TEST_CASE("at every change of memory, a sender killed there leaves whole frames 
   if (!kStepperWorks) return;
   const OneCpu one_cpu;
   std::size_t points = 0;
-  for (unsigned before = 0; before < 12; ++before) {
-    const auto sweep = look_at_sender({before, 0}, free_locks);
-    INFO(before << " before; " << sweep.first_failure);
+  std::vector<Start> starts;
+  for (unsigned before = 0; before < 12; ++before) starts.push_back({before, 0});
+  for (unsigned before = kPractice; before < kPractice + 12; ++before) starts.push_back({before, 0, true});
+  for (const Start start : starts) {
+    const auto sweep = look_at_sender(start, free_locks);
+    INFO(start.before << " before, " << start.practised << "; " << sweep.first_failure);
     REQUIRE(sweep.failures == 0);
     points += sweep.points;
   }
@@ -352,7 +394,8 @@ TEST_CASE("at every change of memory, a receiver killed there takes along at mos
   if (!kStepperWorks) return;
   const OneCpu one_cpu;
   std::size_t points = 0;
-  for (const Start start : {Start{0, 1}, Start{0, 2}, Start{1, 1}, Start{2, 2}, Start{3, 2}, Start{5, 1}, Start{6, 2}}) {
+  for (const Start start : {Start{0, 1}, Start{0, 2}, Start{1, 1}, Start{2, 2}, Start{3, 2}, Start{5, 1}, Start{6, 2},
+                            Start{kPractice, 2, true}, Start{kPractice + 1, 2, true}, Start{kPractice + 4, 1, true}}) {
     const auto sweep = look_at_receiver(start, free_locks);
     INFO(start.before << " before, " << start.waiting << " waiting; " << sweep.first_failure);
     CHECK(sweep.failures == 0);

@@ -55,26 +55,38 @@ inline std::atomic<std::uint32_t>& done(Memory all) {
   return *reinterpret_cast<std::atomic<std::uint32_t>*>(all.data() + all.size() - PipeMemory::kBehind);
 }
 
-// Frame `number`: that byte so often; small ones and, each third, one in pieces.
+// Frame `number`: that byte so often; small ones and, each third, one in pieces. Each fourth has handles attached.
 inline std::size_t frame_size(unsigned number) { return number % 3 == 2 ? 260 + number % 7 : 30 + number * 23 % 60; }
+inline std::size_t attached(unsigned number) { return number % 4 == 3 ? 3 : 0; }
 inline std::vector<std::byte> frame(unsigned number) { return std::vector(frame_size(number), static_cast<std::byte>(number)); }
 
 inline void send(End& end, unsigned number) {
-  if (!end.send(frame(number), number % 5)) throw std::runtime_error("nobody can receive");
+  if (!end.send(frame(number), attached(number))) throw std::runtime_error("nobody can receive");
 }
 
-// Its number. Nothing if there is none. Throws for a torn one.
-inline std::optional<unsigned> receive(End& end, troupe::Clock::time_point deadline = troupe::Clock::time_point::min()) {
+// Its number. Nothing if there is none. Throws for a torn one. It may come at once if it is of the size expected.
+inline std::optional<unsigned> receive(End& end, troupe::Clock::time_point deadline = troupe::Clock::time_point::min(), std::size_t expected = 0) {
   Frame got;
+  got.bytes.resize(expected);
   if (end.receive(got, deadline) != End::Received::frame) return {};
   const unsigned number = got.bytes.empty() ? 0 : static_cast<unsigned>(got.bytes[0]);
-  if (got.bytes != frame(number) || got.attached != number % 5) throw std::runtime_error("a torn frame");
+  if (got.bytes != frame(number) || got.attached != attached(number)) throw std::runtime_error("a torn frame");
   return number;
 }
 inline unsigned receive_now(End& end) {
   const auto number = receive(end, troupe::Clock::time_point::max());
   if (!number) throw std::runtime_error("the end of the file");
   return *number;
+}
+
+
+// From now on both send and receive at once what is small: they keep their locks. As many frames wait as before, and what comes next does
+// not lie over the end of the ring.
+inline constexpr unsigned kPractice = 12;
+inline void practise(End& sender, End& receiver, bool is_full = false) {
+  if (is_full) receive_now(receiver);
+  for (unsigned i = 0; i < kPractice + 2; ++i) send(sender, 0), receive_now(receiver);
+  if (is_full) send(sender, 0);
 }
 
 }  // namespace pipe_test

@@ -48,6 +48,74 @@ TEST_CASE("frames go both ways, in order, whole, also those larger than the ring
   echo.join();
 }
 
+TEST_CASE("what is small and has room goes at once, once a thread has sent and received for a while") {
+  PipeMemory memory;
+  auto a = memory.end(Side::first, 0), b = memory.end(Side::second, 1);
+  std::vector<std::byte> got(frame_size(12));
+  CHECK_FALSE(a.send_at_once(frame(12)));
+  CHECK_FALSE(b.receive_at_once(got));
+  practise(a, b);
+  CHECK_FALSE(b.receive_at_once(got));
+  CHECK(a.send_at_once(frame(12)));
+  SECTION("as any other frame") {
+    CHECK(receive(b) == 12);
+    CHECK_FALSE(a.send_at_once(frame(14)));  // it goes in pieces
+    send(a, 12), send(a, 15), send(a, 13);
+    CHECK(b.receive_at_once(got));
+    CHECK(got == frame(12));
+    got.resize(frame_size(15));
+    CHECK_FALSE(b.receive_at_once(got));  // something is attached
+    CHECK(receive(b) == 15);
+    CHECK_FALSE(b.receive_at_once(got));  // it is of another size
+    CHECK(receive(b) == 13);
+    send(a, 14);
+    CHECK_FALSE(b.receive_at_once(got));
+    CHECK(receive(b) == 14);
+    CHECK_FALSE(b.ready());
+  }
+  SECTION("as long as there is room") {
+    unsigned sent = 1;
+    while (a.send_at_once(frame(12))) ++sent;
+    CHECK(sent > 1);
+    unsigned received = 0;
+    for (; b.receive_at_once(got); ++received) REQUIRE(got == frame(12));
+    CHECK(received == sent);
+  }
+  SECTION("but over the end of the ring") {
+    REQUIRE(b.receive_at_once(got));
+    unsigned not_sent = 0, not_received = 0;
+    for (unsigned i = 0; i < 100; ++i) {
+      if (!a.send_at_once(frame(12))) ++not_sent, send(a, 12);
+      if (b.receive_at_once(got)) continue;
+      ++not_received;
+      REQUIRE(receive(b) == 12);
+    }
+    CHECK(not_sent > 0);
+    CHECK(not_sent < 50);
+    CHECK(not_received == not_sent);
+  }
+  SECTION("until another one takes the lock") {
+    auto c = memory.end(Side::first, 2), d = memory.end(Side::second, 3);
+    send(c, 13);
+    CHECK(receive(d) == 12);
+    CHECK_FALSE(a.send_at_once(frame(12)));
+    CHECK_FALSE(b.receive_at_once(got));
+    CHECK(receive(b) == 13);
+  }
+  SECTION("until nobody can receive") {
+    memory.end_gone(Side::second);
+    CHECK_FALSE(a.send_at_once(frame(12)));
+    CHECK_FALSE(a.send(frame(12)));
+  }
+  SECTION("until the memory is found overwritten") {
+    pipe::break_for_good(pipe::header_of(memory.bytes()), -1);
+    CHECK_FALSE(a.send_at_once(frame(12)));
+    CHECK_FALSE(b.receive_at_once(got));
+    CHECK_THROWS_AS(a.send(frame(12)), ProtocolError);
+    CHECK_THROWS_AS(receive(b), ProtocolError);
+  }
+}
+
 TEST_CASE("a pipe of one direction") {
   const PipeMemory memory(either({.ring_capacity = 1024, .duplex = false}));
   End a = memory.end(Side::first, 0), b = memory.end(Side::second, 0);

@@ -14,7 +14,7 @@
 // Scenarios in which a holder of an end is killed for real, at any instruction, while others sleep.
 namespace pipe_test {
 
-inline constexpr troupe::shared::Slot kHelper = 0, kVictim = 1, kFirstSurvivor = 2;
+inline constexpr troupe::shared::Slot kHelper = 0, kVictim = 1, kFirstSurvivor = 2, kPartner = 20;  // of the victim, and in its process
 inline constexpr troupe::shared::Slot kBlockSlots = 70;  // slots at an end and among the users of the blocks are not the same
 
 using Act = std::function<void(const PipeMemory&)>;

@@ -64,6 +64,50 @@ TEST_CASE("frames of all sizes go round a small ring") {
   }
 }
 
+TEST_CASE("frames go in and out here and now as long as they lie in one piece, have no tag, and are of the size expected") {
+  RingMemory memory(256);
+  RingWriter writer(memory.bytes());
+  RingReader reader(memory.bytes());
+  const auto put_here = [&](std::string_view text) {
+    std::byte* frame = writer.room_here(text.size());
+    if (!frame) return false;
+    std::memcpy(frame, text.data(), text.size());
+    writer.publish_here(text.size());
+    return true;
+  };
+  const auto get_here = [&](std::size_t size) -> std::string {
+    const std::byte* frame = reader.frame_here(size);
+    if (!frame) return "nothing";
+    std::string text(reinterpret_cast<const char*>(frame), size);
+    reader.release_here(size);
+    return text;
+  };
+  CHECK(get_here(0) == "nothing");
+  REQUIRE(put_here(""));
+  CHECK(get_here(1) == "nothing");
+  CHECK(get_here(0).empty());
+  REQUIRE(put(writer, "tagged", 1));
+  REQUIRE(put_here("other"));  // shows what was committed before, too
+  CHECK(get_here(6) == "nothing");
+  CHECK(get(reader) == "tagged");
+  CHECK(get_here(5) == "other");
+  CHECK_FALSE(writer.room_here(4096));
+  unsigned sent = 0, received = 0;
+  for (unsigned round = 0; round < 300; ++round) {
+    const auto text = [](unsigned i) { return std::string(20, static_cast<char>('a' + i % 26)); };
+    while (put_here(text(sent))) ++sent;
+    const bool fits = put(writer, text(sent));  // over the end of the ring, where it may
+    writer.publish();
+    if (fits) ++sent;
+    for (const unsigned keep = round % 3; received + keep < sent; ++received) {
+      std::string got = get_here(20);
+      if (got == "nothing") got = get(reader);
+      REQUIRE(got == text(received));
+    }
+  }
+  CHECK(sent > 1000);
+}
+
 TEST_CASE("a full ring publishes what it holds and says what room it waits for") {
   RingMemory memory(256);
   RingWriter writer(memory.bytes());

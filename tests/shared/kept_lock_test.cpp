@@ -66,6 +66,23 @@ TEST_CASE("a lock is kept by who takes it again and again") {
   CHECK_FALSE(memory->lock.holder());
 }
 
+TEST_CASE("who keeps a lock enters and leaves it, and learns when somebody wants it") {
+  SharedMemory memory;
+  KeptLock::User user(memory->lock, 3), other(memory->lock, 4);
+  CHECK_FALSE(user.enter());
+  use_until_kept(memory->lock, user);
+  REQUIRE(user.enter());
+  CHECK(memory->lock.holder() == 3);
+  std::thread wants([&] { CHECK(Held(other, kForever)); });
+  while (user.leave() && user.enter()) {
+  }
+  user.give_up();
+  wants.join();
+  CHECK_FALSE(user.enter());
+  CHECK(Held(user, kForever));
+  std::thread([&] { CHECK_FALSE(user.enter()); }).join();
+}
+
 TEST_CASE("a lock that may not be kept is an ordinary one") {
   KeptLock lock;
   KeptLock::User user(lock, 3);
