@@ -2,6 +2,7 @@
 // what the kernel and the cache need for a round trip.
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <fstream>
@@ -217,7 +218,10 @@ double zeromq_rate(const bench::Placement& where, std::size_t size, int frames) 
   for (int i = 0; i < frames; ++i) {
     zmq_msg_t message;
     zmq_msg_init(&message);
-    check(zmq_msg_recv(&message, in.get(), 0) == static_cast<int>(size), "zmq_msg_recv");
+    int received = 0;
+    do received = zmq_msg_recv(&message, in.get(), 0);
+    while (received < 0 && errno == EINTR);
+    check(received == static_cast<int>(size), "zmq_msg_recv");
     zmq_msg_close(&message);
     if (i == 0) start = bench::now();
   }

@@ -115,7 +115,7 @@ std::vector<std::uint64_t> take_handles(std::vector<std::byte>& bytes, std::size
 }
 
 // What most frames are.
-bool receive_at_once(PipePart& part, std::vector<std::byte>& bytes) {
+[[gnu::always_inline]] inline bool receive_at_once(PipePart& part, std::vector<std::byte>& bytes) {
   if (!part.end.receive_at_once(bytes)) [[unlikely]]
     return false;
   part.settle_bell();
@@ -138,10 +138,9 @@ void refuse_block(const pipe::Extra& extra) {
 
 }  // namespace
 
-bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
-  frame.handles.clear();
-  if (receive_at_once(part, frame.bytes)) [[likely]]
-    return true;
+namespace {
+
+[[gnu::noinline]] bool receive_otherwise(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   pipe::Extra extra;
   if (!receive(part, frame.bytes, extra, deadline)) return false;
   refuse_block(extra);
@@ -149,14 +148,23 @@ bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
   return true;
 }
 
-bool receive_bytes(PipePart& part, std::vector<std::byte>& bytes, Clock::time_point deadline) {
-  if (receive_at_once(part, bytes)) [[likely]]
-    return true;
+[[gnu::noinline]] bool receive_otherwise(PipePart& part, std::vector<std::byte>& bytes, Clock::time_point deadline) {
   pipe::Extra extra;
   if (!receive(part, bytes, extra, deadline)) return false;
   refuse_block(extra);
   if (extra.attached != 0) arrived(part, take_handles(bytes, extra.attached));
   return true;
+}
+
+}  // namespace
+
+bool receive(PipePart& part, PipeFrame& frame, Clock::time_point deadline) {
+  frame.handles.clear();
+  return receive_at_once(part, frame.bytes) || receive_otherwise(part, frame, deadline);
+}
+
+bool receive_bytes(PipePart& part, std::vector<std::byte>& bytes, Clock::time_point deadline) {
+  return receive_at_once(part, bytes) || receive_otherwise(part, bytes, deadline);
 }
 
 // Blocks.

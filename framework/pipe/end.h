@@ -64,7 +64,7 @@ class End {
 
   // The same for what most frames are, in a straight line without calls: a small one, for which there is room, sent by the thread of this
   // process that sent the last ones. Otherwise false, and nothing was done.
-  [[nodiscard]] bool send_at_once(std::span<const std::byte> bytes) {
+  [[nodiscard, gnu::always_inline]] bool send_at_once(std::span<const std::byte> bytes) {
     if (bytes.size() >= at_once_end_ || !send_lock_.enter()) [[unlikely]]
       return false;
     ring::RingWriter& ring = *out_.index;  // who keeps the lock has sent before
@@ -93,7 +93,7 @@ class End {
   [[nodiscard]] Received receive(std::vector<std::byte>& bytes, Extra& extra, Clock::time_point deadline);
 
   // The same as send_at_once(), for a frame that is there, has nothing attached, and is just as large as `bytes`.
-  [[nodiscard]] bool receive_at_once(std::span<std::byte> bytes) {
+  [[nodiscard, gnu::always_inline]] bool receive_at_once(std::span<std::byte> bytes) {
     if (bytes.size() >= at_once_end_ || !receive_lock_.enter()) [[unlikely]]
       return false;
     ring::RingReader& ring = *in_.index;
@@ -151,9 +151,10 @@ class End {
   void take_writer(const shared::Held& held);
   void take_reader(const shared::Held& held);
   [[nodiscard]] static bool is_time_to_look(std::uint64_t now, std::size_t size) { return (now ^ (now - size)) >= kBytesPerLook; }
-  static bool nothing_done(shared::KeptLock::User& lock);
-  bool sent_at_once(bool is_wanted);
-  bool received_at_once(bool is_wanted);
+  // The last things that those at once do, lest they have to save registers.
+  [[gnu::cold, gnu::noinline]] static bool nothing_done(shared::KeptLock::User& lock);
+  [[gnu::cold, gnu::noinline]] bool sent_at_once(bool is_wanted);
+  [[gnu::cold, gnu::noinline]] bool received_at_once(bool is_wanted);
   std::byte* claim(std::size_t size);
   void publish(std::size_t size, std::uint16_t tag);
   bool send_record(std::span<const std::byte> bytes, std::uint16_t tag);

@@ -8,8 +8,8 @@ RingReader::RingReader(std::span<std::byte> memory)
     : ring_(memory),
       mask_(ring_.capacity - 1),
       head_(ring_.header->head.load(std::memory_order_acquire)),
-      next_(head_),
-      tail_seen_(head_) {
+      tail_seen_(head_),
+      next_(head_) {
   if (!is_position(head_)) throw ProtocolError("a ring's head does not lie on a frame");
 }
 

@@ -108,8 +108,8 @@ class RingReader {
   Ring ring_;
   std::uint64_t mask_;
   std::uint64_t head_;       // ours alone, so never read back from the header
-  std::uint64_t next_;       // where head goes at release()
   std::uint64_t tail_seen_;  // the writer may be further: looked up only when we seem empty
+  std::uint64_t next_;       // where head goes at release(); not beside head_, or both go through one wide store and head_ comes back late
   Frame frame_;
   const char* poisoned_ = nullptr;
 };

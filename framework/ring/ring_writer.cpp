@@ -15,6 +15,7 @@ RingWriter::RingWriter(std::span<std::byte> memory)
       mask_(ring_.capacity - 1),
       frame_size_max_(ring_.capacity / 2 - kRecordHeader),
       tail_(ring_.header->tail.load(std::memory_order_acquire)),
+      room_end_(tail_),
       published_(tail_),
       end_wanted_(tail_),
       claim_(tail_) {

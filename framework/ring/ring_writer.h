@@ -115,8 +115,8 @@ class RingWriter {
   std::uint64_t mask_;
   std::size_t frame_size_max_;
   std::uint64_t tail_;           // ours alone, so never read back from the header
-  std::uint64_t published_;      // what the header's tail says
   std::uint64_t room_end_;       // head as last seen plus capacity; the reader may be further: looked up only when we seem full
+  std::uint64_t published_;      // what the header's tail says; not beside tail_, or both go through one wide store and tail_ comes back late
   std::uint64_t end_wanted_;     // of the last claim that failed
   std::uint64_t claim_;          // where the claimed record begins
   std::size_t claim_limit_ = 0;  // commit() takes fewer bytes than this

@@ -129,8 +129,11 @@ TEST_CASE("a fork of a process that uses handles is told that they are not its o
                     [&] { permits.release(); }, [&] { event.set(); }, [&] { event.wait(0s); }, [&] { changed.acquire(); },
                     [&] { changed.notify(); }, [&] { all.wait(); }, [&] { all.abort(); }, [&] { value.set(3); }, [&] { locks.put(lock); }) == 0);
   auto [one, other] = Pipe();
-  CHECK(not_refused([&] { one.send(1); }, [&] { other.recv<int>(); }, [&] { static_cast<void>(other.poll()); },
-                    [&] { static_cast<void>(wait({other}, 0s)); }, [&] { Process([] {}).start(); }) == 0);
+  const std::string bytes = "so often that it goes at once";
+  for (int i = 0; i < 20; ++i) one.send_bytes(bytes), static_cast<void>(other.recv_bytes());
+  one.send_bytes(bytes);
+  CHECK(not_refused([&] { one.send(1); }, [&] { one.send_bytes(bytes); }, [&] { other.recv<int>(); }, [&] { other.recv_bytes(); },
+                    [&] { static_cast<void>(other.poll()); }, [&] { static_cast<void>(wait({other}, 0s)); }, [&] { Process([] {}).start(); }) == 0);
   RawArray<int> numbers(3);
   in_a_fork([&] { numbers[2] = 5; });
   CHECK(numbers[2] == 5);
