@@ -13,20 +13,25 @@ using namespace troupe::test;
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(10);  // a sleeper that is not woken by then never will be
+// What makes the sweep fail.
+struct Fault {
+  bool end_is_kept = false;  // by somebody who has a copy of the dead one's descriptors
+  Duration patience = std::chrono::seconds(10);  // a sleeper that is not woken by then never will be
+};
 
 struct Survivor {
-  explicit Survivor(Subject subject) : options(options_of(subject)), link(make_link(options)), waiter(*link.ours) {
+  Survivor(Subject subject, const Fault& planted)
+      : options(options_of(subject)), link(make_link(options)), waiter(*link.ours), fault(planted) {
     waiter.wait(Clock::now());  // the event that every descriptor has at the beginning
   }
 
   // Whether it wakes, again and again, until `look` has seen the end. `look` says what is wrong, or nothing.
   std::string until_closed(const std::function<std::string()>& look) try {
-    link.theirs.clear();
+    if (!fault.end_is_kept) link.theirs.clear();
     while (true) {
       if (auto wrong = look(); !wrong.empty()) return wrong;
       if (link.ours->closed()) return "";
-      if (!waiter.wait(deadline_after(kPatience))) return "nobody woke the survivor";
+      if (!waiter.wait(deadline_after(fault.patience))) return "nobody woke the survivor";
     }
   } catch (const ProtocolError& error) {
     return error.what();
@@ -35,15 +40,15 @@ struct Survivor {
   LinkOptions options;
   NewLink link;
   Waiter waiter;
+  Fault fault;
 };
 
 // Two frames of `size` bytes, the first with descriptors; killed at every `stride`th instruction.
-void sweep_sender(Subject subject, std::size_t size, std::size_t descriptors, std::size_t stride) {
-  const auto before = os::open_descriptors();
+Sweep kill_sender(Subject subject, std::size_t size, std::size_t descriptors, std::size_t stride, const Fault& fault = {}) {
   std::optional<Survivor> survivor;
-  const auto sweep = kill_at_every_instruction(
+  return kill_at_every_instruction(
       [&] {
-        survivor.emplace(subject);
+        survivor.emplace(subject, fault);
         if (!survivor->link.ours->arm()) throw std::logic_error("nothing can be there yet");
       },
       [&] {
@@ -74,7 +79,11 @@ void sweep_sender(Subject subject, std::size_t size, std::size_t descriptors, st
         });
       },
       stride);
-  survivor.reset();
+}
+
+void sweep_sender(Subject subject, std::size_t size, std::size_t descriptors, std::size_t stride) {
+  const auto before = os::open_descriptors();
+  const auto sweep = kill_sender(subject, size, descriptors, stride);
   INFO(subject << ", " << size << " bytes: " << sweep.first_failure);
   CHECK(sweep.failures == 0);
   CHECK(sweep.points > 10);
@@ -82,12 +91,11 @@ void sweep_sender(Subject subject, std::size_t size, std::size_t descriptors, st
   CHECK(os::open_descriptors() == before);
 }
 
-void sweep_receiver(Subject subject, std::size_t stride) {
-  const auto before = os::open_descriptors();
+Sweep kill_receiver(Subject subject, std::size_t stride, const Fault& fault = {}) {
   std::optional<Survivor> survivor;
-  const auto sweep = kill_at_every_instruction(
+  return kill_at_every_instruction(
       [&] {
-        survivor.emplace(subject);
+        survivor.emplace(subject, fault);
         auto& link = *survivor->link.ours;
         while (true) {
           while (try_send(link, numbered(1, 900))) {
@@ -114,7 +122,11 @@ void sweep_receiver(Subject subject, std::size_t stride) {
         });
       },
       stride);
-  survivor.reset();
+}
+
+void sweep_receiver(Subject subject, std::size_t stride) {
+  const auto before = os::open_descriptors();
+  const auto sweep = kill_receiver(subject, stride);
   INFO(subject << ": " << sweep.first_failure);
   CHECK(sweep.failures == 0);
   CHECK(sweep.points > 10);
@@ -136,6 +148,18 @@ TEST_CASE("a receiver killed while its peer waits for room wakes it") {
   if (!kStepperWorks) return;
   sweep_receiver(Subject::ring, 7);
   sweep_receiver(Subject::pipe, 41);
+}
+
+TEST_CASE("the sweep finds that nobody is told of the end, because somebody has kept the descriptors of the dead") {
+  if (!kStepperWorks) return;
+  const Fault fault = {.end_is_kept = true, .patience = std::chrono::milliseconds(300)};
+  constexpr std::size_t kFew = 100'000;  // where it begins, and where it ends
+  for (const Subject subject : {Subject::ring, Subject::pipe}) {
+    for (const Sweep& sweep : {kill_sender(subject, 64, 0, kFew, fault), kill_receiver(subject, kFew, fault)}) {
+      CHECK(sweep.failures == sweep.points);
+      CHECK(sweep.first_failure.find("nobody woke the survivor") != std::string::npos);
+    }
+  }
 }
 
 TEST_CASE("either end of a link killed at every single instruction", "[.][soak][kill-sweep]") {
