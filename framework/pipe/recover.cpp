@@ -81,6 +81,7 @@ void end_gone(std::span<std::byte> memory, Side side, int socket) {
 
 void check_locks(std::span<std::byte> memory, Side side, const std::function<bool(shared::Slot)>& is_user) {
   const PipeHeader& header = header_of(memory);
+  for (const Way& way : header.ways) way.send_lock.check_whole(), way.receive_lock.check_whole();  // who broke some may have died over it
   for (const auto holder : {header.ways[index(side)].send_lock.owner(), header.ways[index(other(side))].receive_lock.owner()})
     if (holder && !is_user(*holder)) throw ProtocolError("a pipe's shared memory was overwritten: a lock that nobody holds");
 }

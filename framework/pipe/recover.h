@@ -22,7 +22,8 @@ void recover_blocks(std::span<std::byte> memory, shared::Slot slot);
 // Nobody holds that end any more, nor ever will.
 void end_gone(std::span<std::byte> memory, Side side, int socket = -1);
 
-// Throws ProtocolError where a lock of that end seems to be held by somebody who is no user of it: nobody would ever unlock it.
+// Throws ProtocolError where a lock of that end seems to be held by somebody who is no user of it: nobody would ever unlock it; or where one
+// of either end is broken.
 void check_locks(std::span<std::byte> memory, Side side, const std::function<bool(shared::Slot)>& is_user);
 
 // The memory was overwritten: from now on all who use either end, or sleep there, get a ProtocolError. By whoever found out, also where
