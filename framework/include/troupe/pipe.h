@@ -180,7 +180,9 @@ class Connection {
     send(message.kept_->block);
   }
 
-  // Something can be received, or the file has ended, within `timeout`.
+  // Something can be received, or the file has ended, within `timeout`. Where processes share the other end and one is killed in the midst of
+  // a large value, a recv() after it may have to wait for the next value (Python's waits for the rest, which does not come); a try_recv()
+  // has nothing then.
   [[nodiscard]] bool poll(Duration timeout = Duration::zero()) {
     return detail::poll(end(), deadline_within(timeout));
   }
