@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 
 #include <troupe/errors.h>
@@ -16,6 +18,11 @@ constexpr std::uint32_t kStreak = 8;    // before it is kept the first time
 constexpr std::uint32_t kPatience = 3;  // it doubles each time the lock is taken from a keeper, so often: then both cost about the same
 
 std::atomic<std::uint64_t> threads_numbered{0};
+
+// The numbers of threads that live, as far as there are places: such a number is odd. One that is no longer in its place has ended.
+std::array<std::atomic<std::uint64_t>, 1024> living;
+std::atomic<std::uint64_t>& place_of(std::uint64_t number) { return living[(number >> 1) % living.size()]; }
+bool has_ended(std::uint64_t number) { return number % 2 != 0 && place_of(number).load(std::memory_order_acquire) != number; }
 
 }  // namespace
 
@@ -119,9 +126,29 @@ std::uint32_t KeptLock::kept_by(Slot me, const std::atomic<std::uint32_t>* busy)
 
 // In a forked child, this is another thread.
 constinit thread_local std::uint64_t KeptLock::User::thread_number = kNoNumber;
+struct KeptLock::User::Living {
+  std::uint64_t number = 0;
+  void begin() {
+    number = 2 * threads_numbered.fetch_add(1, std::memory_order_relaxed) + 3;
+    std::uint64_t nobody = 0;
+    if (!place_of(number).compare_exchange_strong(nobody, number, std::memory_order_relaxed)) --number;
+  }
+  void end() const {
+    if (number % 2 != 0) place_of(number).store(0, std::memory_order_release);
+  }
+  // Other destructors may use a lock yet: under another number, of a thread that seems to live on.
+  ~Living() {
+    thread_number = 2 * threads_numbered.fetch_add(1, std::memory_order_relaxed) + 2;
+    end();
+  }
+};
+
 std::uint64_t KeptLock::User::this_thread() {
-  if (thread_number == kNoNumber) thread_number = threads_numbered.fetch_add(1, std::memory_order_relaxed) + 1;
-  return thread_number;
+  if (thread_number != kNoNumber) return thread_number;
+  thread_local Living living_thread;
+  living_thread.end();  // of the parent, in a fork
+  living_thread.begin();
+  return thread_number = living_thread.number;
 }
 
 KeptLock::User::User(KeptLock& lock, Slot me) : lock_(lock), me_(me), allowed_(lock.allowed_ != 0), forks_(forks()) {
@@ -142,7 +169,7 @@ void KeptLock::User::unlock_plain() {
 }
 
 // Counts, and says whether it is time. A thread of ours that was robbed of the lock may not have noticed yet: then we must not use its
-// seat.
+// seat, unless it has ended.
 bool KeptLock::User::may_keep() {
   if (!allowed_ || forks_ != forks()) return false;
   const std::uint64_t thread = this_thread();
@@ -151,8 +178,9 @@ bool KeptLock::User::may_keep() {
     thread_ = thread;
     streak_ = 0;
   }
-  return ++streak_ > kStreak << std::min(lock_.taken_.load(std::memory_order_relaxed), kPatience) &&
-         keeper_.load(std::memory_order_acquire) == kNoKeeper;
+  if (++streak_ <= kStreak << std::min(lock_.taken_.load(std::memory_order_relaxed), kPatience)) return false;
+  const std::uint64_t keeper = keeper_.load(std::memory_order_acquire);
+  return keeper == kNoKeeper || has_ended(keeper);
 }
 
 bool KeptLock::User::keep() {

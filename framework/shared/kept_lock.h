@@ -132,6 +132,7 @@ class KeptLock::User {
  private:
   static constexpr std::uint64_t kNoKeeper = 0;
   static constexpr std::uint64_t kNoNumber = ~std::uint64_t{0};  // yet
+  struct Living;  // a thread, while it does
   static std::uint64_t this_thread();
   __attribute__((tls_model("initial-exec"))) static thread_local constinit std::uint64_t thread_number;
 

@@ -147,6 +147,42 @@ TEST_CASE("threads of a process take a kept lock from one another") {
   use(user, 1);
 }
 
+TEST_CASE("a process keeps a lock again though the thread that kept it has ended without a word") {
+  SharedMemory memory;
+  KeptLock::User user(memory->lock, 1), other(memory->lock, 2);
+  for (const bool is_robbed : {true, false, true}) {
+    std::thread([&] { use_until_kept(memory->lock, user); }).join();
+    if (is_robbed) use(other, 1);
+    else use(user, 1);
+    CHECK_FALSE(memory->lock.is_kept());
+    use_until_kept(memory->lock, user);
+    use(other, 1);
+    use(user, 1);
+  }
+}
+
+// What a thread leaves to its end.
+namespace {
+struct UsedAtTheEnd {
+  KeptLock::User* user = nullptr;
+  ~UsedAtTheEnd() {
+    if (user) use(*user, 1'000);
+  }
+};
+}  // namespace
+
+TEST_CASE("a thread may use a lock until its very end") {
+  SharedMemory memory;
+  KeptLock::User user(memory->lock, 1);
+  std::thread([&] {
+    thread_local UsedAtTheEnd end;
+    end.user = &user;
+    use_until_kept(memory->lock, user);
+  }).join();
+  CHECK(memory->lock.is_kept());
+  std::thread([&] { CHECK(Held(user, kForever)); }).join();
+}
+
 TEST_CASE("a forked child is not the keeper that its parent was") {
   SharedMemory memory;
   KeptLock::User user(memory->lock, 1);
