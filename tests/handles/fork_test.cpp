@@ -92,7 +92,7 @@ TEST_CASE("an end of a pipe stays open, and a block held, when a fork of their p
     auto [one, other] = Pipe({.transport = transport});
     CHECK(one.fileno() >= 0);
     // Its threads are not there: nothing waits for them.
-    in_a_fork([&] {
+    in_a_fork([&one = one, &other = other] {
       Connection(std::move(one)).close();
       const Connection gone = std::move(other);
     });
@@ -128,7 +128,8 @@ TEST_CASE("a fork of a process that uses handles is told that they are not its o
   CHECK(not_refused([&] { lock.acquire(); }, [&] { lock.release(); }, [&] { again.acquire(false); }, [&] { permits.acquire(); },
                     [&] { permits.release(); }, [&] { event.set(); }, [&] { event.wait(0s); }, [&] { changed.acquire(); },
                     [&] { changed.notify(); }, [&] { all.wait(); }, [&] { all.abort(); }, [&] { value.set(3); }, [&] { locks.put(lock); }) == 0);
-  auto [one, other] = Pipe();
+  auto ends = Pipe();
+  Connection &one = ends.first, &other = ends.second;
   const std::string bytes = "so often that it goes at once";
   for (int i = 0; i < 20; ++i) one.send_bytes(bytes), static_cast<void>(other.recv_bytes());
   one.send_bytes(bytes);

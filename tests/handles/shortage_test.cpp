@@ -25,7 +25,7 @@
 #include "os/proc.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
-#include "support/stepper.h"
+#include "support/sanitizers.h"
 
 using namespace troupe;
 using namespace handles_test;
@@ -143,7 +143,7 @@ TEST_CASE("without descriptors nothing is made, and it is said") {
 }
 
 TEST_CASE("without address space nothing is made, and it is said") {
-  if (!troupe::test::kStepperWorks) return;  // sanitizers take all of it
+  if (troupe::test::kSanitized) return;  // that takes all of it
   const troupe::test::Leftovers leftovers;
   const auto code = exit_code_of([] { return count_wrong(1, [](rlim_t) { return Limit(RLIMIT_AS, 4096); }); });
   CHECK(code == 0);

@@ -230,7 +230,7 @@ TEST_CASE("a barrier is passed by all, and broken by the death of one that was g
 TEST_CASE("a barrier's action is run once a round, by the last party, before any goes on") {
   const test::Leftovers leftovers;
   static int rounds = 0;  // of this process, which is always the last
-  const int step = 2;
+  int step = 2;
   Barrier barrier(3, [step] { rounds += step; }, 30s);
   std::vector<Process> parties;
   const auto pass = [](Barrier all) {

@@ -76,7 +76,7 @@ TEST_CASE("wait sleeps until a process sends, puts, closes or dies") {
       theirs, numbers, words, go);
   child.start();
   theirs.close();
-  const auto next = [&] {
+  const auto next = [&, &ours = ours] {
     std::thread later([&] { go.put(0); });
     const auto ready = wait({ours, numbers, words, child.sentinel()});
     later.join();

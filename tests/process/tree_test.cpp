@@ -114,6 +114,10 @@ int look_around(std::span<const std::byte> path) {
 }
 
 int fork_and_end(std::span<const std::byte> path) {
+  sigset_t go;
+  ::sigemptyset(&go);
+  ::sigaddset(&go, SIGUSR1);
+  ::sigprocmask(SIG_BLOCK, &go, nullptr);
   if (::fork() == 0) {
     ::setsid();
     if (::fork() == 0) {
@@ -123,8 +127,8 @@ int fork_and_end(std::span<const std::byte> path) {
     while (true) ::pause();
   }
   // Until the grandchild is there, we are.
-  ::raise(SIGSTOP);
-  return 0;
+  int signal;
+  return ::sigwait(&go, &signal);
 }
 
 int start_sleeper_and_crash(std::span<const std::byte> path) {
@@ -249,7 +253,7 @@ TEST_CASE("processes that user code forked end with the process that did") {
     std::string line;
     while (line.empty() || line.back() != '\n') line += pipe.read(1);
     const pid_t grandchild = std::stoi(line);
-    kill ? client().kill(id) : client().signal(id, SIGCONT);
+    kill ? client().kill(id) : client().signal(id, SIGUSR1);
     client().join(id);
     wait_for_end_of(grandchild);
   }

@@ -23,7 +23,7 @@
 #include "program/test_supervisor.capnp.h"
 #include "support/catch.h"
 #include "support/leftovers.h"
-#include "support/stepper.h"
+#include "support/sanitizers.h"
 
 using namespace std::chrono_literals;
 using troupe::Death;
@@ -37,7 +37,7 @@ using troupe::test::Watch;
 namespace {
 
 // Sanitizers explain crashes themselves, and take more memory.
-constexpr bool kPlain = troupe::test::kStepperWorks;
+constexpr bool kPlain = !troupe::test::kSanitized;
 
 void stay() { asm volatile(""); }  // a call before it is no tail call
 

@@ -14,7 +14,7 @@
 
 #include "support/catch.h"
 #include "support/leftovers.h"
-#include "support/stepper.h"
+#include "support/sanitizers.h"
 
 using troupe::Death;
 using troupe::Process;
@@ -53,7 +53,7 @@ TEST_CASE("a child may be another program, and joins the tree by its Program") {
 }
 
 TEST_CASE("of a program that was executed and crashes it is known where") {
-  if (!troupe::test::kStepperWorks) return;  // sanitizers explain crashes themselves
+  if (troupe::test::kSanitized) return;  // sanitizers explain crashes themselves
   const troupe::test::Leftovers leftovers;
   const Death death = end_of(Process::program("/proc/self/exe", {"--crash"}));
   INFO(death.report());

@@ -11,20 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "support/sanitizers.h"
+
 namespace troupe::test {
 
 // Sanitizers multiply the instructions by ten and watch processes with ptrace themselves: sweeps are for plain builds.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kStepperWorks = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kStepperWorks = false;
-#else
-inline constexpr bool kStepperWorks = true;
-#endif
-#else
-inline constexpr bool kStepperWorks = true;
-#endif
+inline constexpr bool kStepperWorks = !kSanitized;
 
 // For the victim: what lies between its first and its second mark() is stepped through.
 void mark();
