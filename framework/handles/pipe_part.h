@@ -9,6 +9,7 @@
 
 #include "handles/bell.h"
 #include "handles/blocks_part.h"
+#include "os/check_call.h"
 #include "os/memory.h"
 #include "pipe/end.h"
 #include "program/shared_thing.h"
@@ -58,7 +59,7 @@ class PipePart final : public program::SharedThing {
     return {memory, pipe::control_size(shape)};
   }
   [[nodiscard]] int needed_socket() const {
-    if (!socket() && header().over_sockets != 0) throw SystemError(EMFILE, "no descriptor left for a handle");
+    if (!socket() && header().over_sockets != 0) os::throw_error(EMFILE, "no descriptor left for the socket of a pipe");
     return socket().get();
   }
   std::shared_ptr<BlocksPart> open_blocks() {

@@ -13,7 +13,7 @@ TypeMismatch::TypeMismatch(std::string_view expected, std::string_view got)
 namespace wire {
 
 void refuse_value(std::string_view why) { throw ProtocolError(fmt::format("value: {}", why)); }
-void refuse_size() { throw std::length_error("a value is too large: at most 4 GiB, and 2^29 elements a list"); }
+void refuse_size() { throw std::length_error("a value is too large: a list, string or bytes has 2^29 elements at most, and all of it is at most 4 GiB"); }
 void refuse_attachments() { throw std::logic_error("a handle can be sent only by what carries handles along"); }
 
 void check_message(std::span<const std::byte> stream) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <utility>
 
 namespace troupe::os {
@@ -22,6 +23,9 @@ class Descriptor {
   explicit operator bool() const { return fd_ >= 0; }
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
   void reset();
+
+  // What the kernel calls it, for messages: "memfd:troupe:queue", "socket:[1234]".
+  [[nodiscard]] std::string name() const;
 
   // Another descriptor for the same thing, closed on exec.
   [[nodiscard]] Descriptor duplicate() const;

@@ -4,10 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdint>
-#include <string>
-#include <string_view>
 
 #include "os/check_call.h"
 
@@ -18,9 +15,7 @@ Descriptor make_event() { return Descriptor(check_call(::eventfd(0, EFD_CLOEXEC 
 bool is_event(const Descriptor& event) {
   const int flags = ::fcntl(event.get(), F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) == 0) return false;
-  std::array<char, 64> name;
-  const auto size = ::readlink(("/proc/self/fd/" + std::to_string(event.get())).c_str(), name.data(), name.size());
-  return size > 0 && std::string_view(name.data(), static_cast<std::size_t>(size)) == "anon_inode:[eventfd]";
+  return event.name() == "anon_inode:[eventfd]";
 }
 
 void ring_event(const Descriptor& event) {

@@ -48,7 +48,7 @@ class Mapping {
   [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
 
  private:
-  Mapping(int flags, int fd, std::size_t size);
+  Mapping(int flags, const Descriptor& memory, std::size_t size);
 
   std::span<std::byte> bytes_;
 };

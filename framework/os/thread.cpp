@@ -3,8 +3,7 @@
 #include <csignal>
 #include <system_error>
 
-#include <troupe/errors.h>
-
+#include "os/check_call.h"
 #include "os/signals.h"
 
 namespace troupe::os {
@@ -19,7 +18,7 @@ std::thread start_thread(std::function<void()> body, const char* what) {
     return thread;
   } catch (const std::system_error& error) {
     set_blocked_signals(before);
-    throw SystemError(error.code().value(), what);
+    throw_error(error.code().value(), what);
   }
 }
 

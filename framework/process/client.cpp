@@ -192,7 +192,7 @@ int Client::sentinel(ProcessId child) {
   found.watched = false;  // if that was all in vain, one may ask again
   // No process is left to wait for: what stands for it is readable at once.
   if (!found.sentinel && found.death) found.sentinel = os::Descriptor(os::check_call(::eventfd(1, EFD_CLOEXEC), "eventfd"));
-  if (!found.sentinel) throw SystemError(EMFILE, "root could not hand over a pidfd");
+  if (!found.sentinel) os::throw_error(EMFILE, "no descriptor left for a sentinel, here or in root");
   return found.sentinel.get();
 }
 

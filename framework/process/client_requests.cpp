@@ -140,7 +140,7 @@ ThingAccess Client::open_thing(ThingId thing) {
   if (!opened.access.memory) {
     lock.unlock();
     close_thing(thing);  // root has counted us
-    throw SystemError(EMFILE, "no descriptor left for a handle");
+    os::throw_error(EMFILE, "no descriptor left for what a handle stands for");
   }
   return std::move(opened.access);
 }

@@ -1,7 +1,5 @@
 // How root starts and stops processes, and who is told of their end.
 
-#include <fmt/format.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,11 +25,9 @@ constexpr Duration kTimeToTell = std::chrono::seconds(1);
 constexpr Duration kTellPeriod = std::chrono::milliseconds(5);
 
 std::string why_not_started(const std::exception& error) {
-  std::string why = error.what();
+  const std::string why = error.what();
   const auto* system = dynamic_cast<const SystemError*>(&error);
-  rlimit files{};
-  if (!system || system->code().value() != EMFILE || ::getrlimit(RLIMIT_NOFILE, &files) != 0) return why;
-  return why + fmt::format(" (root needs 3 to 6 for each process and may open {}: see ulimit -n)", files.rlim_cur);
+  return system && system->code().value() == EMFILE ? why + " in root, which needs 3 to 6 for each process" : why;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "os/check_call.h"
 #include "process/packet.h"
 #include "process/root_loop.h"
 
@@ -138,7 +139,7 @@ void RootLoop::create_thing(Process& client, control::ThingRequest::Create::Read
   auto opened = notice->initOpened();
   opened.setThing(create.getId());
   if (descriptors.size() < (create.getSocket() ? 2U : 1U)) {
-    opened.setWhy("root has no descriptor left for what this handle stands for: see the limit of open files (ulimit -n)");
+    opened.setWhy("root has no descriptor left for what this handle stands for" + os::remedy(EMFILE));
   } else {
     auto socket = create.getSocket() ? std::move(descriptors[1]) : os::Descriptor();
     things_.create(create.getId(), kind, std::move(descriptors[0]), client.serial, create.getFirst(), std::move(socket));

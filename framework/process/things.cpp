@@ -92,7 +92,7 @@ Things::Opened Things::open(ThingId id, Serial user) {
   }
   std::uint32_t slot = 0;
   while (slot < thing.users.size() && !is_free(thing, slot)) ++slot;
-  if (slot == kThingUsersMax) throw SystemError(EUSERS, "one thing is used by 256 processes at most");
+  if (slot == kThingUsersMax) throw SystemError(EUSERS, "what a handle stands for is used by 256 processes at most");
   if (slot == thing.users.size()) thing.users.emplace_back();
   if (thing.kind == ThingKind::primitive) {
     try {

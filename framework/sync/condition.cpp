@@ -61,7 +61,7 @@ Seat& Condition::take_seat() {
   const auto used = static_cast<std::uint32_t>(used_seats().size());
   std::uint32_t index = 0;
   while (index < used && value_of(seat_[index].state) != vacant) ++index;
-  if (index == seats_) throw SystemError(EAGAIN, "Condition::wait: all seats are taken");
+  if (index == seats_) throw SystemError(EAGAIN, "Condition::wait: " + std::to_string(seats_) + " wait already, which is as many as can");
   if (index == used) commit(part_->used, used + 1);
   Seat& seat = seat_[index];
   const std::uint64_t ticket = value_of(part_->next_ticket);
