@@ -24,6 +24,8 @@ using troupe::pipe::Frame;
 using troupe::pipe::PipeShape;
 using troupe::pipe::Side;
 
+inline constexpr troupe::shared::Slot kBlockSlots = 70;  // slots at an end and among the users of the blocks are not the same
+
 // Frames of up to 127 bytes go in one record.
 inline constexpr PipeShape kSmall{.ring_capacity = 512, .duplex = true};
 

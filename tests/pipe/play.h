@@ -15,7 +15,6 @@
 namespace pipe_test {
 
 inline constexpr troupe::shared::Slot kHelper = 0, kVictim = 1, kFirstSurvivor = 2, kPartner = 20;  // of the victim, and in its process
-inline constexpr troupe::shared::Slot kBlockSlots = 70;  // slots at an end and among the users of the blocks are not the same
 
 using Act = std::function<void(const PipeMemory&)>;
 
@@ -43,22 +42,14 @@ inline void recover_all(const PipeMemory& pipe, const Scenario& scenario) {
   if (scenario.last_holder) pipe.end_gone(scenario.side);
 }
 
-// One run of a scenario. The first one notes the victim's path; the others follow it.
+// One run of a scenario.
 class Play {
  public:
-  using Stop = troupe::test::Stepper::Stop;
-  explicit Play(const Scenario& scenario, troupe::test::Path& path)
+  Play(const Scenario& scenario, troupe::test::Path& path)
       : scenario_(scenario),
         pipe_(scenario.shape),
-        victim_(((void)(scenario.prepare ? scenario.prepare(pipe_) : void()), [&] { scenario.victim(pipe_); })),
-        path_(path) {
-    if (path.at.empty()) victim_.record(path);
-    if (scenario.victim_sleeps_first) {
-      victim_.to(path, path.sleeps_at.value_or(0));
-      while (victim_.step() == Stop::instruction) {
-      }
-      begin_ = path.sleeps_at.value();
-    }
+        victim_(((void)(scenario.prepare ? scenario.prepare(pipe_) : void()), [&] { scenario.victim(pipe_); }), path) {
+    if (scenario.victim_sleeps_first) victim_.fall_asleep();
     for (const Act& survivor : scenario.survivors) {
       survivors_.add([&] {
         survivor(pipe_);
@@ -69,18 +60,7 @@ class Play {
     if (scenario.meanwhile) scenario.meanwhile(pipe_);
   }
 
-  // To the end: how many instructions that were.
-  std::size_t walk() {
-    while (victim_.step() == Stop::instruction) {
-    }
-    return path_.steps() - begin_;
-  }
-  // So many instructions; false if it did not come there, which may be because it took another way this time.
-  bool to(std::size_t steps) { return victim_.to(path_, begin_ + steps) == Stop::instruction; }
-  bool step_to(std::size_t steps) {
-    while (steps > 0 && victim_.step() == Stop::instruction) --steps;
-    return steps == 0;
-  }
+  troupe::test::Victim& victim() { return victim_; }
 
   // What goes wrong when it is killed now.
   std::string kill(const Recover& recover) {
@@ -97,16 +77,14 @@ class Play {
  private:
   const Scenario& scenario_;
   PipeMemory pipe_;
-  troupe::test::Stepper victim_;
-  const troupe::test::Path& path_;
-  std::size_t begin_ = 0;  // steps before it is to be killed at any
+  troupe::test::Victim victim_;
   troupe::test::Survivors survivors_;
 };
 
 // At every so-manieth instruction.
 inline troupe::test::Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_all,
                                    bool to_first_failure = false) {
-  return troupe::test::kill_in_plays<Play>(scenario, stride, recover, to_first_failure);
+  return troupe::test::kill_in_plays<Play>(scenario, {.stride = stride, .failures_max = to_first_failure ? 1 : troupe::test::kAll}, recover);
 }
 
 }  // namespace pipe_test

@@ -4,12 +4,12 @@
 
 #include <cstdio>
 #include <fstream>
-#include <limits>
 #include <list>
 #include <memory>
 #include <optional>
 
 #include "support/child.h"
+#include "support/kill_sweep.h"
 #include "support/leftovers.h"
 #include "sweep_support.h"
 
@@ -65,53 +65,43 @@ State settled(const test::Child& child) {
   }
 }
 
-// One run of a scenario. The first one notes the victim's path; the others follow it.
-class Kill {
+struct Recovery {
+  RecoverSteps steps = {};
+  Duration patience = std::chrono::seconds(10);
+};
+
+// One run of a scenario.
+class Play {
  public:
-  Kill(const KillScenario& scenario, const RecoverSteps& steps, test::Path& path)
-      : scenario_(scenario), steps_(steps), path_(path), memory_(make_memory(scenario.options)) {
+  Play(const KillScenario& scenario, test::Path& path) : scenario_(scenario), memory_(make_memory(scenario.options)) {
     scenario.prepare(memory_);
     for (const Work& work : scenario.asleep) begin(work);
-    victim_.emplace([&] {
+    const auto body = [&] {
       SharedQueue mine(memory_, kVictim);
       test::mark();
       scenario_.victim(mine);
       test::mark();
-    });
-    if (path.at.empty()) victim_->record(path);
+    };
+    victim_.emplace(body, path);
     if (!scenario.provoke) return;
-    victim_->to(path, path.sleeps_at.value_or(0));
-    while (victim_->step() == Stop::instruction) {
-    }
+    victim_->fall_asleep();
     for (const Work& work : scenario_.meanwhile) begin(work);
     scenario_.provoke(memory_);
-    begin_ = path.sleeps_at.value();
   }
 
-  // To the victim's end: how many instructions that were, from when it was provoked if it is.
-  std::size_t walk() {
-    while (victim_->step() == Stop::instruction) {
-    }
-    return path_.steps() - begin_;
-  }
-  // So many instructions; false if it did not come there, which may be because it took another way this time.
-  bool to(std::size_t steps) { return victim_->to(path_, begin_ + steps) == Stop::instruction; }
-  bool step_to(std::size_t steps) {
-    while (steps > 0 && victim_->step() == Stop::instruction) --steps;
-    return steps == 0;
-  }
+  test::Victim& victim() { return *victim_; }
 
-  // Kills it and says what is wrong then.
-  std::string check(Duration patience) {
+  // What goes wrong when it is killed now.
+  std::string kill(const Recovery& recovery) {
     if (!scenario_.provoke) {
       for (const Work& work : scenario_.meanwhile) begin(work);
     }
     victim_->kill();
-    recover(*memory_, kVictim, steps_);
+    recover(*memory_, kVictim, recovery.steps);
     SharedQueue queue(memory_, 0);
     for (test::Child& child : survivors_) {
       // It may sleep for a moment because another survivor has a lock; not for long.
-      const auto deadline = Clock::now() + patience;
+      const auto deadline = Clock::now() + recovery.patience;
       while (settled(child) != State::ended) {
         if (!scenario_.relieve(queue) && Clock::now() > deadline) return "a survivor sleeps though there is no reason to";
         ::sched_yield();
@@ -137,39 +127,11 @@ class Kill {
     settled(survivors_.back());
   }
 
-  using Stop = test::Stepper::Stop;
   const KillScenario& scenario_;
-  RecoverSteps steps_;
-  const test::Path& path_;
   Memory memory_;
-  std::optional<test::Stepper> victim_;
-  std::size_t begin_ = 0;  // steps before it is to be killed at any
+  std::optional<test::Victim> victim_;
   std::list<test::Child> survivors_;
 };
-
-struct Plan {
-  std::size_t kills = std::numeric_limits<std::size_t>::max();  // evenly spread over the instructions
-  RecoverSteps steps = {};
-  Duration patience = std::chrono::seconds(10);
-  std::size_t failures_max = 3;
-};
-
-test::Sweep kill_all_along(const KillScenario& scenario, const Plan& plan) {
-  test::Sweep sweep;
-  test::Path path;
-  const std::size_t end = Kill(scenario, plan.steps, path).walk();
-  const std::size_t stride = std::max<std::size_t>(end / plan.kills, 1);
-  for (std::size_t at = 0; at < end + stride && sweep.failures < plan.failures_max; at += stride) {
-    auto kill = std::make_unique<Kill>(scenario, plan.steps, path);
-    if (!kill->to(std::min(at, end))) {
-      kill.reset(), kill = std::make_unique<Kill>(scenario, plan.steps, path);
-      if (!kill->step_to(std::min(at, end))) ++sweep.missed;
-    }
-    const std::string wrong = kill->check(plan.patience);
-    sweep.count(wrong.empty() ? "" : "instruction " + std::to_string(at) + ": " + wrong);
-  }
-  return sweep;
-}
 
 // Items are made beforehand and looked at by survivors only: what a victim does to them is no point of interest.
 Work put_some(std::uint64_t first, std::uint64_t count, std::size_t size = 64) {
@@ -304,11 +266,11 @@ std::vector<KillScenario> kill_scenarios(Order order = Order::fifo) {
   return all;
 }
 
-std::size_t kill_in_all(const std::vector<KillScenario>& all, const Plan& plan) {
+std::size_t kill_in_all(const std::vector<KillScenario>& all, std::size_t kills_max = test::kAll) {
   test::Leftovers leftovers;
   std::size_t kills = 0, missed = 0;
   for (const KillScenario& scenario : all) {
-    const auto sweep = kill_all_along(scenario, plan);
+    const auto sweep = test::kill_in_plays<Play>(scenario, {.kills_max = kills_max, .failures_max = 3}, Recovery{});
     INFO(scenario.name << ": " << sweep.failures << " of " << sweep.points << " kills failed, the first: " << sweep.first_failure);
     CHECK(sweep.failures == 0);
     kills += sweep.points, missed += sweep.missed;
@@ -322,37 +284,38 @@ std::size_t kill_in_all(const std::vector<KillScenario>& all, const Plan& plan) 
 
 TEST_CASE("killed among others that sleep or wait, a user keeps none of them") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(), {.kills = 50}) >= 1'000);
+  CHECK(kill_in_all(kill_scenarios(), 50) >= 1'000);
 }
 
 TEST_CASE("nor of a queue that is last in, first out") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(Order::lifo), {.kills = 50}) >= 1'000);
+  CHECK(kill_in_all(kill_scenarios(Order::lifo), 50) >= 1'000);
 }
 
 TEST_CASE("nor of a queue by priority") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(Order::priority), {.kills = 50}) >= 1'000);
+  CHECK(kill_in_all(kill_scenarios(Order::priority), 50) >= 1'000);
 }
 
 // The harness itself is put to the test: with a step of the recovery left out, it must find something.
 TEST_CASE("a recovery that wakes nobody is noticed") {
   if (!test::kStepperWorks) return;
-  const Plan plan = {.kills = 100, .steps = {.wake = false}, .patience = std::chrono::milliseconds(300), .failures_max = 1};
-  for (const Order order : {Order::fifo, Order::priority}) CHECK(kill_all_along(kill_scenarios(order).front(), plan).failures == 1);
+  const Recovery wakes_nobody{.steps = {.wake = false}, .patience = std::chrono::milliseconds(300)};
+  for (const Order order : {Order::fifo, Order::priority})
+    CHECK(test::kill_in_plays<Play>(kill_scenarios(order).front(), {.kills_max = 100, .failures_max = 1}, wakes_nobody).failures == 1);
 }
 
 TEST_CASE("killed among others at every instruction, a user keeps none of them", "[.][soak][kill-sweep]") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(), {}) >= 5'000);
+  CHECK(kill_in_all(kill_scenarios()) >= 5'000);
 }
 
 TEST_CASE("nor, at every instruction, of a queue that is last in, first out", "[.][soak][kill-sweep]") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(Order::lifo), {}) >= 5'000);
+  CHECK(kill_in_all(kill_scenarios(Order::lifo)) >= 5'000);
 }
 
 TEST_CASE("nor, at every instruction, of a queue by priority", "[.][soak][kill-sweep]") {
   if (!test::kStepperWorks) return;
-  CHECK(kill_in_all(kill_scenarios(Order::priority), {}) >= 5'000);
+  CHECK(kill_in_all(kill_scenarios(Order::priority)) >= 5'000);
 }

@@ -18,7 +18,6 @@ using namespace troupe;
 using namespace troupe::test;
 using shared::Held;
 using shared::KeptLock;
-using Stop = Stepper::Stop;
 
 namespace {
 
@@ -144,39 +143,22 @@ std::vector<Scenario> scenarios() {
 using Recover = std::function<void(Arena&)>;
 void recover_victim(Arena& arena) { arena.lock.abandon(kVictim); }
 
-// One run of a scenario. The first one notes the victim's path; the others follow it.
+// One run of a scenario.
 class Play {
  public:
-  Play(const Scenario& scenario, Path& path) : scenario_(scenario), path_(path) {
+  Play(const Scenario& scenario, Path& path) : scenario_(scenario) {
     if (scenario.before) add(scenario.before);
-    victim_ = std::make_unique<Stepper>([&] { scenario.victim(memory_.arena); });
-    if (path.at.empty()) victim_->record(path);
-    if (scenario.victim_sleeps_first) {
-      victim_->to(path, path.sleeps_at.value_or(0));
-      while (victim_->step() == Stop::instruction) {
-      }
-      begin_ = path.sleeps_at.value();
-    }
+    victim_ = std::make_unique<Victim>([&] { scenario.victim(memory_.arena); }, path);
+    if (scenario.victim_sleeps_first) victim_->fall_asleep();
     for (const Act& survivor : scenario.asleep) add(survivor);
     if (scenario.provoke) scenario.provoke(memory_.arena);
   }
 
-  // To the end: how many instructions that were.
-  std::size_t walk() {
-    while (victim_->step() == Stop::instruction) {
-    }
-    return path_.steps() - begin_;
-  }
-  bool to(std::size_t steps) { return victim_->to(path_, begin_ + steps) == Stop::instruction; }
-  bool step_to(std::size_t steps) {
-    while (steps > 0 && victim_->step() == Stop::instruction) --steps;
-    return steps == 0;
-  }
+  Victim& victim() { return *victim_; }
 
   std::string kill(const Recover& recover) {
     for (const Act& survivor : scenario_.meanwhile) add(survivor);
-    for (std::size_t i = 0; i < scenario_.afterwards && victim_->step() == Stop::instruction; ++i) {
-    }
+    victim_->step_to(scenario_.afterwards);
     victim_->kill();
     survivors_.settle();
     recover(memory_.arena);
@@ -208,14 +190,12 @@ class Play {
 
   const Scenario& scenario_;
   Shared memory_;
-  const Path& path_;
   Survivors survivors_;
-  std::unique_ptr<Stepper> victim_;
-  std::size_t begin_ = 0;  // steps before it is to be killed at any
+  std::unique_ptr<Victim> victim_;
 };
 
 Sweep kill_in(const Scenario& scenario, std::size_t stride, const Recover& recover = recover_victim, bool to_first_failure = false) {
-  return kill_in_plays<Play>(scenario, stride, recover, to_first_failure);
+  return kill_in_plays<Play>(scenario, {.stride = stride, .failures_max = to_first_failure ? 1 : kAll}, recover);
 }
 
 void kill_in_all(std::size_t stride, std::size_t kills_min) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,22 +28,63 @@ class OneCpu {
   std::vector<int> cpus_ = os::allowed_cpus();
 };
 
-// A Play of the scenario for every so-manieth instruction, whose victim is killed there: the first one notes the way. One that takes
-// another way is played again, step by step.
+// Who is to be killed. The first victim of a scenario notes its path; the others follow it.
+class Victim {
+ public:
+  Victim(const std::function<void()>& body, Path& path) : stepper_(body), path_(path) {
+    if (path.at.empty()) stepper_.record(path);
+  }
+
+  // To where it sleeps for the first time: it is to be killed from there on.
+  void fall_asleep() {
+    stepper_.to(path_, path_.sleeps_at.value_or(0));
+    walk();
+    begin_ = path_.sleeps_at.value();
+  }
+  // To the end: how many instructions that were.
+  std::size_t walk() {
+    while (step()) {
+    }
+    return path_.steps() - begin_;
+  }
+  // So many instructions; false if it did not come there, which may be because it took another way this time.
+  bool to(std::size_t steps) { return stepper_.to(path_, begin_ + steps) == Stepper::Stop::instruction; }
+  bool step_to(std::size_t steps) {
+    while (steps > 0 && step()) --steps;
+    return steps == 0;
+  }
+  bool step() { return stepper_.step() == Stepper::Stop::instruction; }
+  void kill() { stepper_.kill(); }
+
+ private:
+  Stepper stepper_;
+  const Path& path_;
+  std::size_t begin_ = 0;  // steps before it is to be killed at any
+};
+
+inline constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+
+struct KillPoints {
+  std::size_t stride = 1;       // at every so-manieth instruction,
+  std::size_t kills_max = kAll;  // or fewer, evenly spread
+  std::size_t failures_max = kAll;
+};
+
+// A Play of the scenario for each point, whose victim is killed there. One that takes another way is played again, step by step.
 template <class Play, class Scenario, class Recover>
-Sweep kill_in_plays(const Scenario& scenario, std::size_t stride, const Recover& recover, bool to_first_failure) {
+Sweep kill_in_plays(const Scenario& scenario, const KillPoints& points, const Recover& recover) {
   Sweep sweep;
   Path path;
-  const std::size_t end = Play(scenario, path).walk();
-  for (std::size_t at = 0; at < end + stride; at += stride) {
+  const std::size_t end = Play(scenario, path).victim().walk();
+  const std::size_t stride = std::max(points.stride, end / points.kills_max);
+  for (std::size_t at = 0; at < end + stride && sweep.failures < points.failures_max; at += stride) {
     auto play = std::make_unique<Play>(scenario, path);
-    if (!play->to(std::min(at, end))) {
+    if (!play->victim().to(std::min(at, end))) {
       play.reset(), play = std::make_unique<Play>(scenario, path);
-      if (!play->step_to(std::min(at, end))) ++sweep.missed;
+      if (!play->victim().step_to(std::min(at, end))) ++sweep.missed;
     }
     const std::string wrong = play->kill(recover);
     sweep.count(wrong.empty() ? "" : scenario.name + ", instruction " + std::to_string(at) + ": " + wrong);
-    if (to_first_failure && sweep.failures != 0) break;
   }
   return sweep;
 }

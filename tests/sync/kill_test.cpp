@@ -14,6 +14,7 @@
 #include "sync/memory.h"
 #include "sync/recover.h"
 #include "sync/scenarios.h"
+#include "sync/structure.h"
 
 using namespace troupe;
 using namespace troupe::test;

@@ -14,8 +14,8 @@
 #include "sync/condition.h"
 #include "sync/memory.h"
 #include "sync/recover.h"
-#include "sync/scenarios.h"
 #include "sync/semaphore.h"
+#include "sync/structure.h"
 #include "sync/value.h"
 
 using namespace troupe;
