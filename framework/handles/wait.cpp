@@ -4,8 +4,8 @@
 
 #include <atomic>
 #include <ctime>
-#include <optional>
 #include <exception>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 

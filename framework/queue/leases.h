@@ -9,9 +9,9 @@
 #include <span>
 
 #include "queue/blocks.h"
-#include "shared/copy.h"
 #include "queue/held.h"
 #include "queue/queue_memory.h"
+#include "shared/copy.h"
 
 namespace troupe::queue {
 

@@ -186,7 +186,7 @@ inline constexpr std::size_t kBlockClassesMax = 32;
 
 // A leased item: a copy of it in lease data, or its block.
 struct alignas(64) LeaseEntry {
-  Word state;  // see LeaseState
+  Word state;  // see leases.h
   Word position;
   Word size;
   Word block;     // 0: small
