@@ -74,7 +74,9 @@ struct KillPoints {
 template <class Play, class Scenario, class Recover>
 Sweep kill_in_plays(const Scenario& scenario, const KillPoints& points, const Recover& recover) {
   Sweep sweep;
-  Path path;
+  Path path, unused;
+  // What this process does for the first time, when it looks at what is left, victims have from it: from the one on that notes its path.
+  static_cast<void>(Play(scenario, unused).kill(recover));
   const std::size_t end = Play(scenario, path).victim().walk();
   const std::size_t stride = std::max(points.stride, end / points.kills_max);
   for (std::size_t at = 0; at < end + stride && sweep.failures < points.failures_max; at += stride) {
