@@ -221,7 +221,7 @@ double zeromq_rate(const bench::Placement& where, std::size_t size, int frames) 
     int received = 0;
     do received = zmq_msg_recv(&message, in.get(), 0);
     while (received < 0 && errno == EINTR);
-    check(received == static_cast<int>(size), "zmq_msg_recv");
+    if (received != static_cast<int>(size)) throw std::runtime_error(std::string("zmq_msg_recv: ") + (received < 0 ? zmq_strerror(errno) : "a message of " + std::to_string(received) + " bytes"));
     zmq_msg_close(&message);
     if (i == 0) start = bench::now();
   }

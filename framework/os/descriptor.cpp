@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <string_view>
 
 #include "os/check_call.h"
@@ -15,8 +16,10 @@ void Descriptor::reset() {
 }
 
 std::string Descriptor::name() const {
+  const int error = errno;
   std::array<char, 128> text;
   const auto size = ::readlink(("/proc/self/fd/" + std::to_string(fd_)).c_str(), text.data(), text.size());
+  errno = error;
   std::string_view name(text.data(), size < 0 ? 0 : static_cast<std::size_t>(size));
   if (name.starts_with("/memfd:")) name.remove_prefix(1);
   if (name.ends_with(" (deleted)")) name.remove_suffix(std::string_view(" (deleted)").size());

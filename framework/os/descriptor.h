@@ -24,7 +24,7 @@ class Descriptor {
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
   void reset();
 
-  // What the kernel calls it, for messages: "memfd:troupe:queue", "socket:[1234]".
+  // What the kernel calls it, for messages: "memfd:troupe:queue", "socket:[1234]". Leaves errno as it is.
   [[nodiscard]] std::string name() const;
 
   // Another descriptor for the same thing, closed on exec.

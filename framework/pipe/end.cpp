@@ -98,6 +98,7 @@ void End::throw_poisoned() { throw ProtocolError("this pipe's shared memory was 
 // All others are to know, also those who sleep.
 void End::found_broken() {
   poisoned_.store(true, std::memory_order_relaxed);
+  at_once_end_.store(0, std::memory_order_relaxed);
   break_for_good(*header_, socket_);
   if (blocks_) blocks_->break_for_good();
   if (when_broken_) when_broken_();
@@ -135,10 +136,11 @@ void End::note_cpu() const {
 // Sending.
 
 // Another process may have written, or read, since we did: then its index is not where ours is. To look at it is to wait until the other
-// side's CPU, which looks at it all the time, gives it back.
+// side's CPU, which looks at it all the time, gives it back. Made before it takes the place of the old one: who keeps a lock has an index.
 void End::take_writer(const shared::Held& held) {
   if (held.was_kept() && out_.index) return;
-  if (!out_.index || out_.header->tail.load(std::memory_order_relaxed) != out_.index->published()) out_.index.emplace(out_.ring);
+  if (!out_.index || out_.header->tail.load(std::memory_order_relaxed) != out_.index->published())
+    out_.index = ring::RingWriter(out_.ring);
 }
 
 bool End::sent_at_once(bool is_wanted) {
@@ -266,7 +268,7 @@ void End::tell_receiver() const {
 
 void End::take_reader(const shared::Held& held) {
   if (held.was_kept() && in_.index) return;
-  if (!in_.index || in_.header->head.load(std::memory_order_relaxed) != in_.index->head()) in_.index.emplace(in_.ring);
+  if (!in_.index || in_.header->head.load(std::memory_order_relaxed) != in_.index->head()) in_.index = ring::RingReader(in_.ring);
 }
 
 bool End::received_at_once(bool is_wanted) {

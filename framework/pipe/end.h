@@ -65,7 +65,7 @@ class End {
   // The same for what most frames are, in a straight line without calls: a small one, for which there is room, sent by the thread of this
   // process that sent the last ones. Otherwise false, and nothing was done.
   [[nodiscard, gnu::always_inline]] bool send_at_once(std::span<const std::byte> bytes) {
-    if (bytes.size() >= at_once_end_ || !send_lock_.enter()) [[unlikely]]
+    if (bytes.size() >= at_once_end_.load(std::memory_order_relaxed) || !send_lock_.enter()) [[unlikely]]
       return false;
     ring::RingWriter& ring = *out_.index;  // who keeps the lock has sent before
     std::byte* room = ring.room_here(bytes.size());
@@ -94,7 +94,7 @@ class End {
 
   // The same as send_at_once(), for a frame that is there, has nothing attached, and is just as large as `bytes`.
   [[nodiscard, gnu::always_inline]] bool receive_at_once(std::span<std::byte> bytes) {
-    if (bytes.size() >= at_once_end_ || !receive_lock_.enter()) [[unlikely]]
+    if (bytes.size() >= at_once_end_.load(std::memory_order_relaxed) || !receive_lock_.enter()) [[unlikely]]
       return false;
     ring::RingReader& ring = *in_.index;
     const std::byte* frame = ring.frame_here(bytes.size());
@@ -181,8 +181,8 @@ class End {
   PipeHeader* header_;
   const Side side_;
   const int socket_;
-  const std::size_t record_max_;   // others can write to the header
-  const std::size_t at_once_end_;
+  const std::size_t record_max_;  // others can write to the header
+  std::atomic<std::size_t> at_once_end_;  // 0 over sockets, and once the memory was found overwritten
   const std::function<void()> when_broken_;
   shared::KeptLock::User send_lock_;
   shared::KeptLock::User receive_lock_;

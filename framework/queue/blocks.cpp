@@ -131,7 +131,7 @@ std::optional<BlockId> Blocks::take(std::uint32_t size_class, std::uint32_t inde
 }
 
 void Blocks::mark_queued(const QueueMemory& memory, BlockId block) {
-  if (!exists(memory, block)) return;
+  if (block == 0 || !exists(memory, block)) return;
   std::uint64_t seen = state(memory, block).load(std::memory_order_relaxed);
   if (generation_of(seen) != generation_of(block) || state_of(seen) != State::writing) return;
   state(memory, block).compare_exchange_strong(seen, state_word(generation_of(block), 0, State::queued), std::memory_order_release);
@@ -147,7 +147,7 @@ void Blocks::check(BlockId block, std::uint64_t size) const {
 
 // The memory goes back first: afterwards the block may be another's.
 void Blocks::free(const QueueMemory& memory, BlockId block) {
-  if (!exists(memory, block)) return;
+  if (block == 0 || !exists(memory, block)) return;
   Word& word = state(memory, block);
   std::uint64_t seen = word.load(std::memory_order_acquire);
   if (generation_of(seen) != generation_of(block) || state_of(seen) == State::free) return;

@@ -136,12 +136,12 @@ bool OrderedItems::grow(const Counts& c) const {
   const Geometry& geometry = memory_.geometry;
   if (c.used == memory_.constants.leases_max) return false;
   if (c.used >= heap().allocated.load(std::memory_order_relaxed)) {
+    memory_.control().leases.spare.store(1, std::memory_order_relaxed);
     const std::uint32_t count = std::min(up_to_chunk(c.used + 1), memory_.constants.leases_max) - c.used;
     os::allocate(memory_.descriptor(), geometry.entries + c.used * sizeof(LeaseEntry), count * sizeof(LeaseEntry));
     os::allocate(memory_.descriptor(), geometry.lease_data + c.used * geometry.lease_stride, count * geometry.lease_stride);
     os::allocate(memory_.descriptor(), geometry.order + c.used * sizeof(HalfWord), count * sizeof(HalfWord));
     heap().allocated.store(c.used + count, std::memory_order_release);
-    memory_.control().leases.spare.store(1, std::memory_order_relaxed);
   }
   place(c.listed, c.used);
   memory_.control().leases.used.store(c.used + 1, std::memory_order_release);
@@ -303,11 +303,10 @@ void OrderedItems::refresh() const {
   if (is_stale(memory_)) [[unlikely]] rebuild(memory_.geometry.entries_kept);
 }
 
+// Also what one that was killed had just made.
 bool OrderedItems::give_back_spare() const {
-  refresh();
-  const auto used = [&] { return memory_.control().leases.used.load(std::memory_order_relaxed); };
-  if (used() > kChunk) rebuild(kChunk);
-  return used() <= kChunk;
+  rebuild(kChunk);
+  return memory_.control().leases.used.load(std::memory_order_relaxed) <= kChunk;
 }
 
 // The flag changes before the states are looked at: root sets it again after it changed one. It goes down at the end, lest somebody

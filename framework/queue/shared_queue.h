@@ -84,8 +84,8 @@ struct Counts {
 // After close(), consumers drain the queue. One that finds nothing more waits as long as others hold leases, since these may come
 // back; but not if it holds some itself.
 //
-// Memory is taken as needed, and some stays for the next items: segments, small leased items, blocks. A consumer that has waited in vain
-// for 100 ms, or finds the end, gives that back. What an empty queue has then beyond a new one is the segment for the next item, unless it
+// Memory is taken as needed, and some stays for the next items: segments, small leased items, blocks. A consumer that begins to wait
+// while there is some, and has waited in vain for 100 ms, or finds the end, gives that back. What an empty queue has then beyond a new one is the segment for the next item, unless it
 // is closed, and the pages of what tells where things are: 4 bytes for each segment, 8 for each block, 64 for each lease that there was at
 // a time; with another order, a page's worth of entries.
 //

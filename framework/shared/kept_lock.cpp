@@ -129,9 +129,12 @@ constinit thread_local std::uint64_t KeptLock::User::thread_number = kNoNumber;
 struct KeptLock::User::Living {
   std::uint64_t number = 0;
   void begin() {
-    number = 2 * threads_numbered.fetch_add(1, std::memory_order_relaxed) + 3;
-    std::uint64_t nobody = 0;
-    if (!place_of(number).compare_exchange_strong(nobody, number, std::memory_order_relaxed)) --number;
+    for (std::size_t tries = 0; tries < living.size(); ++tries) {
+      number = 2 * threads_numbered.fetch_add(1, std::memory_order_relaxed) + 3;
+      std::uint64_t nobody = 0;
+      if (place_of(number).compare_exchange_strong(nobody, number, std::memory_order_relaxed)) return;
+    }
+    --number;
   }
   void end() const {
     if (number % 2 != 0) place_of(number).store(0, std::memory_order_release);

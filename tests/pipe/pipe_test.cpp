@@ -107,6 +107,17 @@ TEST_CASE("what is small and has room goes at once, once a thread has sent and r
     CHECK_FALSE(a.send_at_once(frame(12)));
     CHECK_FALSE(a.send(frame(12)));
   }
+  SECTION("until this process has found the memory overwritten, whatever is written to the lock then") {
+    auto& way = pipe::header_of(memory.bytes()).ways[0];
+    auto& word = *reinterpret_cast<std::atomic<std::uint32_t>*>(&way.send_lock);
+    const std::uint32_t kept = word.exchange(0);
+    auto& header = *ring::Ring(pipe::ring_of(memory.bytes(), Side::first)).header;
+    header.magic = 1, header.tail += 8;
+    std::thread([&] { CHECK_THROWS_AS(a.send(frame(12)), ProtocolError); }).join();
+    word = kept;
+    CHECK_FALSE(a.send_at_once(frame(12)));
+    CHECK_THROWS_AS(a.send(frame(12)), ProtocolError);
+  }
   SECTION("until the memory is found overwritten") {
     pipe::break_for_good(pipe::header_of(memory.bytes()), -1);
     CHECK_FALSE(a.send_at_once(frame(12)));
