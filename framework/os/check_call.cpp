@@ -1,14 +1,14 @@
 #include "os/check_call.h"
 
-#include <fmt/format.h>
 #include <sys/resource.h>
 
 namespace troupe::os {
 
+// Without fmt: UBSan looks at its objects by way of a pipe, for which there may be no descriptors.
 std::string remedy(int error) {
   rlimit files{};
   switch (error) {
-    case EMFILE: ::getrlimit(RLIMIT_NOFILE, &files); return fmt::format(" (a process may have {}: see ulimit -n)", files.rlim_cur);
+    case EMFILE: ::getrlimit(RLIMIT_NOFILE, &files); return " (a process may have " + std::to_string(files.rlim_cur) + ": see ulimit -n)";
     case ENFILE: return " (of all processes together: see /proc/sys/fs/file-max)";
     case EFBIG: return " (see ulimit -f)";
     case ENOSPC: return " (see free, and the memory limit of the cgroup)";

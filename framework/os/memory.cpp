@@ -25,7 +25,7 @@ int memfd(const char* label) {
 
 Descriptor make_memory(const char* label) {
   const int fd = memfd(label);
-  if (fd < 0) throw_error(errno, fmt::format("memfd_create({})", label));
+  if (fd < 0) throw_error(errno, "memfd_create(" + std::string(label) + ")");
   return Descriptor(fd);
 }
 
