@@ -3,6 +3,7 @@
 #include <capnp/any.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -224,6 +225,12 @@ TEST_CASE("handles travel beside the bytes") {
       "expected (ticket<int64>, vector<ticket<int>>), got (ticket<int>, vector<ticket<int>>)");
   attachments.handles.clear();
   CHECK_THROWS_AS((decode_value<std::tuple<Ticket<int>, std::vector<Ticket<int>>>>(bytes, &attachments)), ProtocolError);
+}
+
+TEST_CASE("floating-point numbers that keep their size keep their bits, also where they are no numbers") {
+  const std::pair sent(std::bit_cast<float>(0xffbffd00u), std::bit_cast<double>(0x7ff4000000000001u));  // signalling
+  const auto bytes = encode_values(sent);
+  CHECK(std::ranges::equal(wire::adapt_value(bytes, types_of<decltype(sent)>()), message::split_value(bytes).message));
 }
 
 TEST_CASE("what cannot be sent does not compile") {
